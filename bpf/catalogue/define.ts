@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a kind of network function is declared, once: its ports, configuration and counters, and how they become the contents of kernel maps.
+
+import type { Static, TObject, TProperties } from '@sinclair/typebox'
+import { group } from './fields'
+
+/** A value in the words of the BTF codec (btf.ts): numbers, bigints, booleans, the text forms of addresses, arrays and records of these. */
+export type Value = number | bigint | boolean | string | Uint8Array | Value[] | { [field: string]: Value }
+
+/** One entry of a kernel map. */
+export interface Entry {
+  key: Value
+  value: Value
+}
+
+/**
+ * What the configuration wants the maps of one instance to hold, by map name. The agent makes it so in three phases, so that no packet sees a half-made
+ * change: entries that are new or differ are put; then `commit`; then entries of the same maps that are no longer wanted are deleted.
+ */
+export interface Image {
+  maps: Record<string, Entry[]>
+  /** Put after all others: the switch that makes the new entries count. Its map's other entries are left alone. */
+  commit?: { map: string; entries: Entry[] }
+}
+
+/** Where an address of a network lives, as seen from one host. Exactly one of `port_id`, `peer`, `bridge_port` is set. */
+export interface Endpoint {
+  mac: string
+  addresses: string[]
+  /** A workload port of this host. */
+  port_id?: number
+  /** A remote host: index into the core map `peers`. */
+  peer?: number
+  /** A function stitched to the network's bridge: the bridge's port towards it. */
+  bridge_port?: number
+}
+
+/** What lies at one port of an instance. */
+export interface Neighbourhood {
+  /** The port's number in this instance. */
+  number: number
+  /** The network that the port is stitched to, if it is. */
+  network?: { name: string; vni: number; mtu: number; cidrs: string[]; endpoints: Endpoint[] }
+}
+
+/** All that an image may depend on beside the configuration. Pure data: the same input makes the same image on every host of the same situation. */
+export interface Surroundings {
+  /** The instance's own name. */
+  name: string
+  /** By port name. Ports that are not stitched are present, with no network. */
+  ports: Record<string, Neighbourhood>
+  /** Counts up with each new image of the instance, from 1: for kinds that fill first and switch last. */
+  generation: number
+  /** For kind `bridge` only: the network itself and its remote hosts. */
+  bridge?: { vni: number; mtu: number; endpoints: Endpoint[]; port_ids: number[]; peers: number[]; stitched: number[] }
+}
+
+/** What a function owns at one of its ports: a network's bridge treats it as a known endpoint. */
+export interface Presence {
+  mac: string
+  addresses: string[]
+}
+
+/** A fault in a configuration that its schema alone cannot see. `path` is dotted, as `interfaces.web.address`. */
+export interface Problem {
+  path: string
+  message: string
+  hint?: string
+}
+
+export interface FunctionOptions<F extends TProperties> {
+  /** One sentence: what the function does to packets. */
+  doc: string
+  /** Port names in the order of their numbers; or the table of `config` each key of which is a port. A kind that can stand in a port's chain has `inside` first, `outside` second. */
+  ports: readonly string[] | { table: keyof F & string }
+  config: F
+  /** Drop reasons and events, one sentence each, in the order of their numbers. In C: `<KIND>_<NAME>`. */
+  counters: Record<string, string>
+  /** Faults across fields. Pure; also run by the provider at plan. */
+  check?(config: Static<TObject<F>>): Problem[]
+  /** What it owns at its ports, by port name. */
+  presents?(config: Static<TObject<F>>, name: string): Record<string, Presence>
+  /** Contents of the kernel maps besides `config`, which always follows from the scalar fields. A kind with tables needs it. */
+  image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
+  /** Sizes of maps that depend on the configuration, by map name. */
+  sizes?(config: Static<TObject<F>>): Record<string, number>
+  /** Made by the agent for other resources, not offered as a function of its own (the bridge of a network). */
+  internal?: boolean
+}
+
+export interface FunctionKind<F extends TProperties = TProperties> extends FunctionOptions<F> {
+  kind: string
+  /** The schema of the whole configuration. */
+  schema: TObject<F>
+}
+
+/** Declares a kind. Its name is its folder's, its C file's and its program's. */
+export function defineFunction<F extends TProperties>(kind: string, declared: FunctionOptions<F>): FunctionKind<F> {
+  return { kind, ...declared, schema: group(declared.config, { doc: declared.doc }) }
+}
+
+/** Whether a kind can stand between a workload port and its network. */
+export function isChainable(kind: Pick<FunctionKind, 'ports'>): boolean {
+  return Array.isArray(kind.ports) && kind.ports[0] === 'inside' && kind.ports[1] === 'outside'
+}
+
+/** The port names of one instance, in the order of their numbers as far as the configuration alone can say. */
+export function portNames(kind: FunctionKind, config: Record<string, unknown>): string[] {
+  if (Array.isArray(kind.ports)) return [...kind.ports]
+  const { table } = kind.ports as { table: string }
+  return Object.keys((config[table] ?? {}) as object)
+}

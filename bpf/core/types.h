@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Scalar types whose names carry byte order and unit: BTF keeps them, so tools can read a map without being told. */
+#pragma once
+
+#include <linux/types.h>
+
+typedef __u8 bool_t;
+typedef __be32 ipv4_t;      /* network order */
+typedef __be16 port_t;      /* network order */
+typedef __u8 protocol_t;    /* IP protocol number */
+typedef __u64 duration_t;   /* nanoseconds */
+typedef __u64 time_t_ns;    /* nanoseconds since boot, bpf_ktime_get_coarse_ns() */
+typedef __u64 bitrate_t;    /* bits per second */
+typedef __u32 vni_t;        /* 24 bits, host order */
+typedef __u32 ifindex_t;
+
+/* An Ethernet address. */
+typedef struct {
+	__u8 byte[6];
+} mac_t;
+
+/* An IPv6 address, network order. */
+typedef struct {
+	union {
+		__u8 byte[16];
+		__be32 word[4];
+		__be64 half[2];
+	};
+} ipv6_t;
+
+/* An address of either family: IPv4 is mapped (::ffff:a.b.c.d). */
+typedef ipv6_t ip_t;

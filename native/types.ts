@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of the native addon: handles over kernel objects, and bytes in and out of them. No policy.
+
+/**
+ * A handle owns one kernel descriptor. It may be closed twice; any other use after `close()` throws
+ * `NativeError` with code `CLOSED`. A handle that is garbage collected is closed.
+ */
+export interface Handle {
+  close(): void
+  readonly closed: boolean
+}
+
+/**
+ * Every failure of the addon. `code` is the errno name (`ENOENT`, `EPERM`, …), `CLOSED` or `EINVAL`; `operation` says
+ * what was tried and on what; `log` holds the verifier's log where loading was refused.
+ */
+export interface NativeError extends Error {
+  code: string
+  errno: number
+  operation: string
+  log?: string
+}
+
+export type MapType = 'hash' | 'array' | 'prog_array' | 'percpu_hash' | 'percpu_array' | 'lru_hash' | 'lpm_trie' | 'ringbuf' | 'array_of_maps' | 'hash_of_maps' | 'other'
+
+export interface MapInfo {
+  id: number
+  type: MapType
+  /** At most 15 characters: the kernel cuts the rest. */
+  name: string
+  keySize: number
+  /** Size of one value in bytes; a per-CPU map returns `cpus` values, each padded to 8 bytes, one after the other. */
+  valueSize: number
+  maxEntries: number
+  cpus: number
+}
+
+export interface BpfMap extends Handle {
+  readonly info: MapInfo
+  get(key: Uint8Array): Buffer | undefined
+  /** `ifAbsent` is BPF_NOEXIST, `ifPresent` is BPF_EXIST. */
+  put(key: Uint8Array, value: Uint8Array, mode?: 'any' | 'ifAbsent' | 'ifPresent'): void
+  /** False when there was no such key. */
+  delete(key: Uint8Array): boolean
+  /** All entries, by batch where the map type can; safe while others write. */
+  entries(): Array<[Buffer, Buffer]>
+  keys(): Buffer[]
+  /** Writes many entries, by batch where the map type can. */
+  putAll(entries: Array<[Uint8Array, Uint8Array]>): void
+  /** Puts a program into a prog array slot. */
+  putProgram(slot: number, program: Program): void
+  /** False when the slot was empty. */
+  deleteProgram(slot: number): boolean
+  /** Replaces nothing: fails with EEXIST when the path is taken. */
+  pin(path: string): void
+}
+
+export interface ProgramInfo {
+  id: number
+  name: string
+  /** Hex of the kernel's tag of the instructions. */
+  tag: string
+  type: number
+  mapIds: number[]
+  loadTimeNs: bigint
+  jitedSize: number
+}
+
+export interface TestRun {
+  /** The packet, from the Ethernet header on. */
+  data: Uint8Array
+  /** How often to run; the same packet each time. Default 1. */
+  repeat?: number
+  /** struct __sk_buff as bytes (mark, priority, ifindex, cb, wire_len, gso_size …), as BPF_PROG_TEST_RUN takes it. */
+  context?: Uint8Array
+}
+
+export interface TestResult {
+  /** What the program returned. */
+  verdict: number
+  /** The packet afterwards. */
+  data: Buffer
+  context: Buffer
+  /** Nanoseconds per run, averaged by the kernel. */
+  durationNs: number
+}
+
+export interface Program extends Handle {
+  readonly info: ProgramInfo
+  /** BPF_PROG_TEST_RUN. */
+  testRun(run: TestRun): TestResult
+  pin(path: string): void
+  /**
+   * Attaches by a tcx link (the attach type given at link creation, the program being plain SEC("tc")), in the network
+   * namespace of the calling thread. ENOTSUP-like errors are passed up: choosing clsact instead is the caller's decision.
+   */
+  attachTcx(ifindex: number, direction: 'ingress' | 'egress'): Link
+}
+
+export interface LinkInfo {
+  id: number
+  programId: number
+  /** 0 when the device is gone. */
+  ifindex: number
+  direction: 'ingress' | 'egress' | 'other'
+}
+
+export interface Link extends Handle {
+  readonly info: LinkInfo
+  /** Replaces the running program atomically. */
+  update(program: Program): void
+  pin(path: string): void
+  /** Detaches now, whoever else holds the link; no error when the device is already gone. */
+  detach(): void
+}
+
+export interface LoadOptions {
+  /** The ELF object. */
+  elf: string | Uint8Array
+  /** Bytes written over the initial contents of a section's variables: variable name → bytes. Layout comes from BTF: see bpf/catalogue/btf.ts. */
+  rodata?: Record<string, Uint8Array>
+  /** Maps that exist already: map name in the ELF → an open map. EINVAL names both layouts when they differ. */
+  reuse?: Record<string, BpfMap>
+  /** Map name → number of entries, before creation. */
+  maxEntries?: Record<string, number>
+}
+
+/** A loaded ELF: its programs and maps by their full ELF names (not cut at 15 characters). Closing it closes them all. */
+export interface BpfObject extends Handle {
+  readonly programs: ReadonlyMap<string, Program>
+  readonly maps: ReadonlyMap<string, BpfMap>
+}
+
+export interface Bpf {
+  /** Opens, sets constants, reuses maps and loads, off the event loop. Rejects with `NativeError`, the verifier's log in `log`. */
+  load(options: LoadOptions): Promise<BpfObject>
+  createMap(options: { name: string; type: MapType; keySize: number; valueSize: number; maxEntries: number; flags?: number }): BpfMap
+  openMap(path: string): BpfMap
+  openMapById(id: number): BpfMap
+  openProgram(path: string): Program
+  openProgramById(id: number): Program
+  openLink(path: string): Link
+  /** Ids of everything in the kernel, for leak checks and adoption. */
+  programIds(): number[]
+  mapIds(): number[]
+  linkIds(): number[]
+  linkInfo(id: number): LinkInfo
+  /** The links on one device in order, by BPF_PROG_QUERY. */
+  queryTcx(ifindex: number, direction: 'ingress' | 'egress'): Array<{ linkId: number; programId: number }>
+  /** Calls back with each record until closed. */
+  ringBuffer(map: BpfMap, onRecord: (record: Buffer) => void): Handle
+}
+
+export interface LinkState {
+  ifindex: number
+  name: string
+  kind: string
+  mac: string
+  mtu: number
+  up: boolean
+  carrier: boolean
+  /** Interface index of the veth peer, or of the parent; 0 when there is none. */
+  peer: number
+  /** Id of the namespace the peer lives in as the kernel numbers it from here; -1 when it is this one. */
+  peerNetnsId: number
+  master: number
+  alias: string
+}
+
+export interface AddressState {
+  ifindex: number
+  /** CIDR form, as `10.0.0.1/24` or `fd00::1/64`. */
+  address: string
+}
+
+export interface RouteState {
+  /** CIDR form; the default routes are `0.0.0.0/0` and `::/0`. */
+  destination: string
+  gateway?: string
+  ifindex: number
+  table: number
+  protocol: number
+}
+
+export interface NeighbourState {
+  ifindex: number
+  address: string
+  mac?: string
+  state: number
+}
+
+/**
+ * A netlink socket bound to one network namespace for its whole life. All calls are synchronous and short (one request, one answer, a
+ * limit of 5 s). Addresses are strings, as in `ip`.
+ */
+export interface Netlink extends Handle {
+  links(): LinkState[]
+  link(nameOrIndex: string | number): LinkState | undefined
+  /** A veth pair; `peerNetns` is an open namespace in which the peer is born. Returns the near end's index. */
+  createVeth(options: { name: string; peerName: string; peerNetns?: Netns; mac?: string; peerMac?: string; mtu?: number }): number
+  /** A vxlan device in external (collect metadata) mode, nolearning. */
+  createVxlan(options: { name: string; port: number; mtu?: number }): number
+  createTap(options: { name: string }): number
+  createBridge(options: { name: string }): number
+  deleteLink(nameOrIndex: string | number): boolean
+  setLink(ifindex: number, change: { up?: boolean; mtu?: number; mac?: string; name?: string; netns?: Netns; master?: number; alias?: string; arp?: boolean }): void
+  addresses(ifindex?: number): AddressState[]
+  addAddress(ifindex: number, address: string): void
+  /** False when it was not there. */
+  deleteAddress(ifindex: number, address: string): boolean
+  routes(ifindex?: number): RouteState[]
+  /** Replaces an equal route. */
+  addRoute(route: { destination: string; gateway?: string; ifindex: number; onlink?: boolean; mtu?: number }): void
+  deleteRoute(route: { destination: string; gateway?: string; ifindex: number }): boolean
+  neighbours(ifindex?: number): NeighbourState[]
+  addNeighbour(neighbour: { ifindex: number; address: string; mac: string }): void
+  deleteNeighbour(neighbour: { ifindex: number; address: string }): boolean
+  /** Writes below /proc/sys/net as seen in this namespace, e.g. `ipv6/conf/eth0/accept_dad`. */
+  sysctl(name: string, value?: string): string
+  /** Calls back once per change of links (RTM_NEWLINK/RTM_DELLINK) until closed. */
+  watch(onChange: (event: { type: 'link' | 'link_gone'; ifindex: number; name: string }) => void): Handle
+}
+
+/** An open network namespace. */
+export interface Netns extends Handle {
+  readonly inode: bigint
+}
+
+export interface Net {
+  /** Opens a namespace by path (`/var/run/netns/web1`, `/proc/123/ns/net`). */
+  openNetns(path: string): Netns
+  /** As `ip netns add`: creates and mounts the name. EEXIST when taken. */
+  createNetns(name: string): Netns
+  /** As `ip netns del`. False when there was none. */
+  deleteNetns(name: string): boolean
+  /** A netlink socket in the given namespace, or in that of the calling thread. */
+  open(netns?: Netns): Netlink
+}
+
+export interface Native {
+  bpf: Bpf
+  net: Net
+  /** statfs: whether a path lies on a bpffs. */
+  isBpffs(path: string): boolean
+  mountBpffs(path: string): void
+  umount(path: string): void
+}
