@@ -47,7 +47,10 @@ class Namespaces {
 }
 
 /** Joins two namespaces by a veth pair; an end with no address is left for a bridge. */
-async function link(a: { namespace: string; device: string; address?: string }, b: { namespace: string; device: string; address?: string }): Promise<void> {
+async function link(
+  a: { namespace: string; device: string; address?: string },
+  b: { namespace: string; device: string; address?: string }
+): Promise<void> {
   await run(`ip link add ${a.device} netns ${a.namespace} type veth peer name ${b.device} netns ${b.namespace}`)
   for (const { namespace, device, address } of [a, b]) {
     if (address) await inside(namespace, `ip address add ${address} dev ${device}`)
@@ -62,7 +65,11 @@ async function bridge(namespace: string, name: string, ...members: string[]): Pr
 
 /** Security groups as Neutron's hybrid driver writes them: bridged packets pass iptables, known connections first. */
 async function securityGroups(namespace: string, ...ports: string[]): Promise<void> {
-  await inside(namespace, 'sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1', 'iptables -P FORWARD DROP')
+  await inside(
+    namespace,
+    'sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1',
+    'iptables -P FORWARD DROP'
+  )
   for (const port of ports) {
     for (const direction of ['--physdev-in', '--physdev-out']) {
       const match = `iptables -A FORWARD -m physdev ${direction} ${port} --physdev-is-bridged`
@@ -132,7 +139,10 @@ async function neutronOverlay(prefix: string): Promise<Scenario> {
     ends.push(end)
     await link({ namespace: end, device: 'eth0', address: `10.9.1.${index + 1}/24` }, { namespace: host, device: 'tap' })
     await inside(end, 'ip link set eth0 mtu 1450')
-    await inside(host, `ip link add vxlan0 type vxlan id 100 local 192.168.9.${index + 1} remote 192.168.9.${2 - index} dstport 4789 dev uplink`)
+    await inside(
+      host,
+      `ip link add vxlan0 type vxlan id 100 local 192.168.9.${index + 1} remote 192.168.9.${2 - index} dstport 4789 dev uplink`
+    )
     await bridge(host, 'br0', 'tap', 'vxlan0')
     await securityGroups(host, 'tap')
   }

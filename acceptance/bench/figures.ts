@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The figures that inkev must reach, each computed from one run's medians.
+
+import type { Mode, Sample } from './measure'
+
+/** Samples of one scenario and mode, a round each. */
+export type Rounds = Record<string, Partial<Record<Mode, Sample[]>>>
+
+/** What the parts of a benchmark hand over; a part that did not run is absent, and so are its figures. */
+export interface Results {
+  traffic?: Rounds
+  /** Nanoseconds that one more function which only forwards adds to a packet, for chains of up to 24. */
+  hopNs?: number
+  /** Milliseconds that a re-stitch takes in the kernel, and packets lost in all of them under load. */
+  restitch?: { milliseconds: number; lost: number; packets: number }
+  /** Milliseconds from a REST request to a function that is loaded and verified. */
+  functionCreateMs?: number
+  /** Seconds of `terraform apply` and of the refreshing plan after it, by number of ports. */
+  terraform?: Record<number, { apply: number; refresh: number }>
+  /** Milliseconds from the provider's start to its schema, and to the first answer of its core. */
+  providerStart?: { schema: number; core: number }
+}
+
+export interface Figure {
+  name: string
+  value: number
+  target: number
+  unit: string
+  /** Whether the target is a floor (`≥`) or a ceiling (`≤`). */
+  bound: '≥' | '≤'
+}
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+export function medianRate(rounds: Rounds, scenario: string, mode: Mode): number {
+  return median((rounds[scenario]?.[mode] ?? []).map((sample) => sample.rate))
+}
+
+/** Median over the rounds of one scenario's rate by another's in the same round. */
+export function ratio(rounds: Rounds, of: string, to: string, mode: Mode): number {
+  const reference = rounds[to]?.[mode] ?? []
+  return median((rounds[of]?.[mode] ?? []).map((sample, round) => sample.rate / reference[round]!.rate))
+}
+
+/** Microseconds that a request/response takes beyond the limit's. */
+export function overhead(rounds: Rounds, scenario: string, limit: string): number {
+  const limits = rounds[limit]?.rr ?? []
+  return median((rounds[scenario]?.rr ?? []).map((sample, round) => 1e6 / sample.rate - 1e6 / limits[round]!.rate))
+}
+
+export const OWN = { bridged: 'inkev, one network', routed: 'inkev, routed', across: 'inkev, two hosts' }
+
+function trafficFigures(rounds: Rounds): Figure[] {
+  const share = (own: string, reference: string, limit: string) => overhead(rounds, own, limit) / overhead(rounds, reference, limit)
+  const times = (name: string, of: string, to: string, mode: Mode, target: number): Figure => {
+    return { name, value: ratio(rounds, of, to, mode), target, unit: '×', bound: '≥' }
+  }
+  const routed = 'Neutron-like, routed'
+  const across = 'Neutron-like, two hosts'
+  return [
+    times('same host, one network: RR by bare veth', OWN.bridged, 'bare veth', 'rr', 0.9),
+    times('same host, routed: RR by Neutron-like', OWN.routed, routed, 'rr', 1.6),
+    times('two hosts: RR by Neutron-like', OWN.across, across, 'rr', 1.6),
+    times('two hosts: new connections by Neutron-like', OWN.across, across, 'crr', 1.5),
+    times('two hosts: bulk by Neutron-like', OWN.across, across, 'bulk', 1.4),
+    times('two hosts: RR by bare underlay', OWN.across, 'bare underlay', 'rr', 0.85),
+    {
+      name: 'same host, routed: overhead by Neutron-like',
+      value: share(OWN.routed, routed, 'bare veth'),
+      target: 0.25,
+      unit: '×',
+      bound: '≤'
+    },
+    { name: 'two hosts: overhead by Neutron-like', value: share(OWN.across, across, 'bare underlay'), target: 0.25, unit: '×', bound: '≤' }
+  ]
+}
+
+/** Every figure that the results hold, in the order of the design's table. */
+export function figures({ traffic, hopNs, restitch, functionCreateMs, terraform, providerStart }: Results): Figure[] {
+  const found: Figure[] = traffic ? trafficFigures(traffic) : []
+  const ceiling = (name: string, value: number | undefined, target: number, unit: string) => {
+    if (value !== undefined) found.push({ name, value, target, unit, bound: '≤' })
+  }
+  ceiling('one more function that only forwards', hopNs, 3, 'ns')
+  ceiling('re-stitch, in the kernel', restitch?.milliseconds, 1, 'ms')
+  ceiling('packets lost in re-stitches under load', restitch?.lost, 0, 'packets')
+  ceiling('function created by REST', functionCreateMs, 50, 'ms')
+  ceiling('1,000 ports applied by terraform', terraform?.[1000]?.apply, 60, 's')
+  ceiling('plan that refreshes 1,000 ports', terraform?.[1000]?.refresh, 8, 's')
+  ceiling('provider start to schema', providerStart?.schema, 60, 'ms')
+  ceiling('provider start with core', providerStart?.core, 250, 'ms')
+  return found
+}
+
+export function isMet({ value, target, bound }: Figure): boolean {
+  return bound === '≥' ? value >= target : value <= target
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arithmetic of the figures, on numbers small enough to check by head.
+
+import { expect, test } from '@jest/globals'
+import { figures, isMet, median, overhead, type Rounds, ratio } from './figures'
+import { plainText } from './report'
+
+const rounds: Rounds = {
+  'bare underlay': { rr: [{ rate: 100_000 }, { rate: 50_000 }, { rate: 100_000 }] },
+  'inkev, two hosts': { rr: [{ rate: 80_000 }, { rate: 40_000 }, { rate: 10_000 }] }
+}
+
+test('the median of an even number of values is the mean of the middle two', () => {
+  expect(median([4, 1, 3, 2])).toBe(2.5)
+})
+
+test('a ratio compares each round with its own reference', () => {
+  expect(ratio(rounds, 'inkev, two hosts', 'bare underlay', 'rr')).toBeCloseTo(0.8)
+})
+
+test('overhead is the time beyond that of the limit', () => {
+  expect(overhead(rounds, 'inkev, two hosts', 'bare underlay')).toBeCloseTo(5)
+})
+
+test('a ceiling that is passed is a missed figure, and the table says so', () => {
+  const results = { hopNs: 3.5, functionCreateMs: 20 }
+  expect(figures(results).map(isMet)).toEqual([false, true])
+  expect(plainText(results)).toMatch(/only forwards +3\.50 ns +≤ 3 ns +missed/)
+})
+
+test('what was not measured has no figure', () => {
+  expect(figures({})).toEqual([])
+})

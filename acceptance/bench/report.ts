@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a benchmark is told: a table for the terminal, Markdown and an SVG chart for the reader. Pure.
+
+import { type Figure, figures, isMet, median, medianRate, type Results, type Rounds } from './figures'
+import type { Mode } from './measure'
+
+export interface Machine {
+  cpu: string
+  cpus: number
+  kernel: string
+  date: string
+}
+
+const MODES: Record<Mode, { title: string; format: (rate: number) => string }> = {
+  rr: { title: 'Request/response', format: (rate) => `${(rate / 1e3).toFixed(1)} k/s` },
+  crr: { title: 'New connections', format: (rate) => `${(rate / 1e3).toFixed(1)} k/s` },
+  bulk: { title: 'Bulk', format: (rate) => `${(rate / 1e9).toFixed(1)} Gbit/s` }
+}
+const modes = Object.keys(MODES) as Mode[]
+
+function number(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(2)
+}
+
+function figureRow(figure: Figure): string[] {
+  const { name, value, unit, bound, target } = figure
+  return [name, `${number(value)} ${unit}`, `${bound} ${target} ${unit}`, isMet(figure) ? 'met' : 'missed']
+}
+
+function trafficRow(rounds: Rounds, scenario: string): string[] {
+  const rates = modes.map((mode) => (rounds[scenario]?.[mode] ? MODES[mode].format(medianRate(rounds, scenario, mode)) : '–'))
+  const percentile = (key: 'p50' | 'p99') => `${number(median((rounds[scenario]?.rr ?? []).map((sample) => sample[key]!)))} µs`
+  return [scenario, ...rates, percentile('p50'), percentile('p99')]
+}
+
+function tables(results: Results): { head: string[]; rows: string[][] }[] {
+  const found = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
+  const { traffic, terraform } = results
+  if (traffic) {
+    const head = ['scenario', ...modes.map((mode) => MODES[mode].title), 'RR p50', 'RR p99']
+    found.push({ head, rows: Object.keys(traffic).map((scenario) => trafficRow(traffic, scenario)) })
+  }
+  if (terraform) {
+    const rows = Object.entries(terraform).map(([ports, { apply, refresh }]) => [ports, `${apply.toFixed(1)} s`, `${refresh.toFixed(1)} s`])
+    found.push({ head: ['ports', 'apply', 'refreshing plan'], rows })
+  }
+  return found
+}
+
+/** Columns aligned by blanks. */
+export function plainText(results: Results): string {
+  return tables(results)
+    .map(({ head, rows }) => {
+      const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)))
+      return [head, ...rows]
+        .map((row) =>
+          row
+            .map((cell, column) => cell.padEnd(widths[column]!))
+            .join('  ')
+            .trimEnd()
+        )
+        .join('\n')
+    })
+    .join('\n\n')
+}
+
+/** The page docs/benchmarks.md. */
+export function markdown(results: Results, machine: Machine, command: string): string {
+  const body = tables(results).map(({ head, rows }) =>
+    [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+  )
+  return `# Benchmarks
+
+Measured on ${machine.date} by \`${command}\` on ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel}. Client and server share one CPU; the scenarios are
+interleaved round by round in one run; rates are medians, ratios are medians of the rounds' own ratios. Read the ratios: absolute figures hold for one machine only.
+*Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The references are built by
+[acceptance/bench/references.ts](../acceptance/bench/references.ts).
+
+![Request/response rates](benchmarks.svg)
+
+${body.join('\n\n')}
+`
+}
+
+const BAR = { height: 22, gap: 8, left: 190, width: 460 }
+
+/** A bar for the request/response rate of each scenario. */
+export function chart(rounds: Rounds): string {
+  const scenarios = Object.keys(rounds)
+  const rates = scenarios.map((scenario) => medianRate(rounds, scenario, 'rr'))
+  const longest = Math.max(...rates)
+  const bars = scenarios.map((scenario, index) => {
+    const y = index * (BAR.height + BAR.gap) + BAR.gap
+    const width = (rates[index]! / longest) * BAR.width
+    const colour = scenario.startsWith('inkev') ? '#0b7285' : '#adb5bd'
+    return `<text x="${BAR.left - 8}" y="${y + 15}" text-anchor="end">${scenario}</text>
+<rect x="${BAR.left}" y="${y}" width="${width.toFixed(1)}" height="${BAR.height}" fill="${colour}"/>
+<text x="${BAR.left + width + 6}" y="${y + 15}">${MODES.rr.format(rates[index]!)}</text>`
+  })
+  const height = scenarios.length * (BAR.height + BAR.gap) + BAR.gap
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${height}" font-family="sans-serif" font-size="13" fill="#495057">
+${bars.join('\n')}
+</svg>
+`
+}
