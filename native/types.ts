@@ -11,8 +11,9 @@ export interface Handle {
 }
 
 /**
- * Every failure of the addon. `code` is the errno name (`ENOENT`, `EPERM`, …), `CLOSED` or `EINVAL`; `operation` says
- * what was tried and on what; `log` holds the verifier's log where loading was refused.
+ * Every failure of the addon. `code` is the errno name (`ENOENT`, `EPERM`, …), also `EINVAL` for wrong arguments, or `CLOSED`;
+ * `operation` says what was tried and on what; `message` is `cannot <operation>: <reason> (<code>)`; `log` holds the words of libbpf
+ * and the verifier where loading was refused.
  */
 export interface NativeError extends Error {
   code: string
@@ -51,6 +52,8 @@ export interface BpfMap extends Handle {
   putProgram(slot: number, program: Program): void
   /** False when the slot was empty. */
   deleteProgram(slot: number): boolean
+  /** Puts a map into an array or hash of maps. */
+  putMap(key: Uint8Array, map: BpfMap): void
   /** Replaces nothing: fails with EEXIST when the path is taken. */
   pin(path: string): void
 }
@@ -115,17 +118,22 @@ export interface Link extends Handle {
 }
 
 export interface LoadOptions {
-  /** The ELF object. */
+  /** The ELF object: a path or the bytes. */
   elf: string | Uint8Array
-  /** Bytes written over the initial contents of a section's variables: variable name → bytes. Layout comes from BTF: see bpf/catalogue/btf.ts. */
+  /** Prefix of the names of its data sections' maps in the kernel (`router.rodata`). Default: the path's last part. */
+  name?: string
+  /** Initial contents of global variables (of `.rodata`, `.data`, `.bss`): variable name → bytes. Layout comes from BTF: see bpf/catalogue/btf.ts. */
   rodata?: Record<string, Uint8Array>
-  /** Maps that exist already: map name in the ELF → an open map. EINVAL names both layouts when they differ. */
+  /** Maps that exist already: map name in the ELF → an open map. EINVAL names both layouts (type, key and value size) when they differ. */
   reuse?: Record<string, BpfMap>
   /** Map name → number of entries, before creation. */
   maxEntries?: Record<string, number>
 }
 
-/** A loaded ELF: its programs and maps by their full ELF names (not cut at 15 characters). Closing it closes them all. */
+/**
+ * A loaded ELF: its programs and maps by their full ELF names (not cut at 15 characters); data sections are maps too (`.rodata`).
+ * Closing it closes them all; being collected it does not, as they are handles of their own.
+ */
 export interface BpfObject extends Handle {
   readonly programs: ReadonlyMap<string, Program>
   readonly maps: ReadonlyMap<string, BpfMap>
@@ -134,7 +142,8 @@ export interface BpfObject extends Handle {
 export interface Bpf {
   /** Opens, sets constants, reuses maps and loads, off the event loop. Rejects with `NativeError`, the verifier's log in `log`. */
   load(options: LoadOptions): Promise<BpfObject>
-  createMap(options: { name: string; type: MapType; keySize: number; valueSize: number; maxEntries: number; flags?: number }): BpfMap
+  /** `inner` is the pattern of the maps that a map of maps may hold. */
+  createMap(options: { name: string; type: MapType; keySize: number; valueSize: number; maxEntries: number; flags?: number; inner?: BpfMap }): BpfMap
   openMap(path: string): BpfMap
   openMapById(id: number): BpfMap
   openProgram(path: string): Program

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of the exported object `bpf`: creation, opening and listing.
+#include "bpf.h"
+
+#include "bpf_link.h"
+#include "bpf_map.h"
+#include "bpf_object.h"
+#include "bpf_program.h"
+#include "value.h"
+
+#include <bpf/bpf.h>
+#include <sys/syscall.h>
+
+static Napi::Value create_map(const Napi::CallbackInfo &info)
+{
+	Napi::Object given = to_object(info[0], "options");
+	std::string name = to_text(given.Get("name"), "name");
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	options.map_flags = number_option(given, "flags").value_or(0);
+	if (Napi::Value inner = given.Get("inner"); !inner.IsUndefined())
+		options.inner_map_fd = BpfMap::unwrap(inner, "inner").resource().fd.get();
+
+	int fd = bpf_map_create(map_type_named(to_text(given.Get("type"), "type")), name.c_str(),
+				to_number(given.Get("keySize"), "keySize"), to_number(given.Get("valueSize"), "valueSize"),
+				to_number(given.Get("maxEntries"), "maxEntries"), &options);
+	check(fd, [&] { return "create map " + quoted(name); });
+	return BpfMap::create(info.Env(), MapResource(Fd(fd)));
+}
+
+template <typename T, BpfKind Kind>
+static Napi::Value open_path(const Napi::CallbackInfo &info)
+{
+	return T::create(info.Env(), typename T::Resource(open_pinned(to_text(info[0], "path"), Kind)));
+}
+
+template <typename T, BpfKind Kind>
+static Napi::Value open_id(const Napi::CallbackInfo &info)
+{
+	return T::create(info.Env(), typename T::Resource(open_by_id(to_number(info[0], "id"), Kind)));
+}
+
+template <int (*Next)(__u32, __u32 *)>
+static Napi::Value ids(const Napi::CallbackInfo &info)
+{
+	auto list = Napi::Array::New(info.Env());
+	__u32 id = 0;
+	int result;
+
+	while ((result = Next(id, &id)) == 0)
+		list[list.Length()] = id;
+	if (result != -ENOENT)
+		check(result, [] { return "list BPF objects"; });
+	return list;
+}
+
+static Napi::Value link_info_by_id(const Napi::CallbackInfo &info)
+{
+	return describe_link(info.Env(), open_by_id(to_number(info[0], "id"), BpfKind::link));
+}
+
+// BPF_PROG_QUERY's attributes since Linux 6.6, which Debian 12's linux/bpf.h and libbpf 1.1 do not know.
+struct TcxQuery {
+	uint32_t ifindex, attach_type, query_flags, attach_flags;
+	uint64_t program_ids;
+	uint32_t count, padding;
+	uint64_t program_attach_flags, link_ids, link_attach_flags, revision;
+};
+
+static Napi::Value query_tcx(const Napi::CallbackInfo &info)
+{
+	constexpr uint32_t kMostPrograms = 64; // BPF_MPROG_MAX
+	uint32_t programs[kMostPrograms] = {}, links[kMostPrograms] = {};
+	TcxQuery query = {};
+
+	query.ifindex = to_number(info[0], "ifindex");
+	query.attach_type = tcx_attach_type(to_text(info[1], "direction"));
+	query.program_ids = reinterpret_cast<uintptr_t>(programs);
+	query.link_ids = reinterpret_cast<uintptr_t>(links);
+	query.count = kMostPrograms;
+	check_errno(syscall(__NR_bpf, BPF_PROG_QUERY, &query, sizeof(query)),
+		    [&] { return "query tcx links of interface " + std::to_string(query.ifindex); });
+
+	auto list = Napi::Array::New(info.Env(), query.count);
+	for (uint32_t i = 0; i < query.count; i++) {
+		auto entry = Napi::Object::New(info.Env());
+		entry["linkId"] = links[i];
+		entry["programId"] = programs[i];
+		list[i] = entry;
+	}
+	return list;
+}
+
+Napi::Object export_bpf(Napi::Env env)
+{
+	BpfMap::define(env);
+	Program::define(env);
+	Link::define(env);
+	BpfObject::define(env);
+
+	auto exports = Napi::Object::New(env);
+	auto add = [&](const char *name, Napi::Value (*function)(const Napi::CallbackInfo &)) {
+		exports[name] = Napi::Function::New(env, function, name);
+	};
+	add("load", load);
+	add("createMap", exported<create_map>);
+	add("openMap", exported<open_path<BpfMap, BpfKind::map>>);
+	add("openMapById", exported<open_id<BpfMap, BpfKind::map>>);
+	add("openProgram", exported<open_path<Program, BpfKind::program>>);
+	add("openProgramById", exported<open_id<Program, BpfKind::program>>);
+	add("openLink", exported<open_path<Link, BpfKind::link>>);
+	add("programIds", exported<ids<bpf_prog_get_next_id>>);
+	add("mapIds", exported<ids<bpf_map_get_next_id>>);
+	add("linkIds", exported<ids<bpf_link_get_next_id>>);
+	add("linkInfo", exported<link_info_by_id>);
+	add("queryTcx", exported<query_tcx>);
+	return exports;
+}
