@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The project's commands: `node acceptance/setup/main.mjs setup|demo|lab|test|bench|generate|format`. Plain Node: it runs before anything is installed.
+
+import { join } from 'node:path'
+import { buildSteps, findCli, generationSteps } from './build.mjs'
+import { attached, Failure } from './commands.mjs'
+import { checkDevices, checkMachine, debianPackages } from './machine.mjs'
+import { say } from './progress.mjs'
+import { runSteps } from './steps.mjs'
+import { checkEverything, format, generatedFiles } from './tests.mjs'
+
+const root = join(import.meta.dirname, '../..')
+
+/** Each command makes ready what it needs, does its work and answers the exit code. */
+const commands = {
+  setup: async () => {
+    await setUp()
+    return 0
+  },
+  demo: args => runTypeScript('demo', args),
+  lab: args => runTypeScript('lab', args),
+  bench: args => runTypeScript('bench', args),
+  test: async args => {
+    const generatedBefore = await generatedFiles(root)
+    await setUp()
+    return checkEverything(root, args, generatedBefore)
+  },
+  generate: async () => {
+    await runSteps(root, generationSteps(root))
+    return 0
+  },
+  format: async () => {
+    await setUp()
+    return format(root)
+  }
+}
+
+async function setUp() {
+  say(`set-up on this machine: ${checkMachine()}`)
+  await runSteps(root, [debianPackages, ...buildSteps(root)])
+  checkDevices()
+  say('set-up is complete')
+}
+
+/** Bundles acceptance/<name>/main.ts and runs it on the user's terminal. */
+async function runTypeScript(name, args) {
+  await setUp()
+  const bundle = join(root, `.cache/commands/${name}.cjs`)
+  const { build } = await import('esbuild')
+  await build({
+    entryPoints: [join(root, `acceptance/${name}/main.ts`)],
+    outfile: bundle,
+    bundle: true,
+    platform: 'node',
+    external: ['*.node', 'lmdb'],
+    logLevel: 'error'
+  })
+  return attached('node', [bundle, ...args], { env: { INKEV_CLI: findCli(root) } })
+}
+
+async function main([name, ...args]) {
+  const run = commands[name]
+  if (!run) throw new Failure(`Say what to do: ${Object.keys(commands).join(', ')}.`)
+  process.exitCode = await run(args)
+}
+
+main(process.argv.slice(2)).catch(error => {
+  if (!(error instanceof Failure)) throw error
+  if (error.detail) console.error(error.detail)
+  console.error(`\n${error.message}`)
+  process.exitCode = 1
+})
