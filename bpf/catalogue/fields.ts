@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The words in which a kind's configuration, a REST resource and a Terraform attribute are declared: scalars and keyed tables, each a TypeBox value.
 
-import { type Static, type TBoolean, type TInteger, type TObject, type TOptional, type TProperties, type TRecord, type TSchema, type TString, Type } from '@sinclair/typebox'
+import {
+  type Static,
+  type TBoolean,
+  type TInteger,
+  type TObject,
+  type TOptional,
+  type TProperties,
+  type TRecord,
+  type TSchema,
+  type TString,
+  Type
+} from '@sinclair/typebox'
 
 /** The name of a scalar's meaning. The BTF codec, the C header and the Terraform schema choose by it. */
 export type Meaning =
@@ -101,7 +112,10 @@ export const ip = string('ip', `^(${V4}|${V6})$`)
 /** A prefix of either family, host bits zero: `10.0.0.0/24`, `fd00::/64`. */
 export const cidr = string('cidr', `^(${V4}/([0-9]|[12][0-9]|3[0-2])|${V6}/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$`)
 /** An address with the length of its subnet: `10.0.0.1/24`, `fd00::1/64`. */
-export const interfaceAddress = string('interface_address', `^(${V4}/([0-9]|[12][0-9]|3[0-2])|${V6}/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$`)
+export const interfaceAddress = string(
+  'interface_address',
+  `^(${V4}/([0-9]|[12][0-9]|3[0-2])|${V6}/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))$`
+)
 export const mac = string('mac', `^${MAC}$`, 17)
 /** `443` or `8000-8999`. */
 export const portRange = string('port_range', '^[0-9]{1,5}(-[0-9]{1,5})?$', 11)
@@ -109,8 +123,8 @@ export const portRange = string('port_range', '^[0-9]{1,5}(-[0-9]{1,5})?$', 11)
 export const protocol = string('protocol', '^(tcp|udp|icmp|icmpv6|sctp|[0-9]{1,3})$', 6)
 /** `30s`, `5m`, `1h`, `250ms`. */
 export const duration = string('duration', '^[0-9]{1,9}(ms|s|m|h|d)$', 12)
-/** Bits per second: `10mbit`, `1gbit`; packets per second: `1000pps`. */
-export const rate = string('rate', '^[0-9]{1,12}(bit|kbit|mbit|gbit|pps|kpps|mpps)$', 17)
+/** Bits per second: `10mbit`, `1gbit`. */
+export const rate = string('rate', '^[0-9]{1,12}(bit|kbit|mbit|gbit)$', 16)
 /** A network device of the host. */
 export const interfaceName = string('interface', '^[^/\\s:]{1,15}$', 15)
 export const path = string('path', '^/?[^\\0]{1,255}$', 255)
@@ -122,7 +136,7 @@ export function choice<const V extends readonly [string, ...string[]]>(values: V
 
 /** A field that may be left out. A field with a default needs no `optional`: it is optional by that. */
 export function optional<T extends TSchema>(schema: T): TOptional<T> {
-  return Type.Optional(schema)
+  return Type.Optional(schema) as TOptional<T>
 }
 
 export interface TableOptions {
@@ -153,7 +167,10 @@ export function list<T extends TSchema>(item: T, declared: { doc: string; max?: 
 
 /** A fixed set of named fields; unknown names are refused. Fields with a default are optional to the client. */
 export function group<F extends TProperties>(fields: F, declared: { doc?: string; replace?: boolean } = {}): TObject<F> {
-  const entries = Object.entries(fields).map(([field, schema]) => [field, schema.default === undefined && !annotations(schema)?.computed ? schema : Type.Optional(schema)])
+  const entries = Object.entries(fields).map(([field, schema]) => [
+    field,
+    schema.default === undefined && !annotations(schema)?.computed ? schema : Type.Optional(schema)
+  ])
   return Type.Object(Object.fromEntries(entries) as F, {
     additionalProperties: false,
     ...(declared.doc && { description: declared.doc }),
@@ -161,7 +178,13 @@ export function group<F extends TProperties>(fields: F, declared: { doc?: string
   })
 }
 
-const UNIT_NS: Record<string, bigint> = { ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n, d: 86_400_000_000_000n }
+const UNIT_NS: Record<string, bigint> = {
+  ms: 1_000_000n,
+  s: 1_000_000_000n,
+  m: 60_000_000_000n,
+  h: 3_600_000_000_000n,
+  d: 86_400_000_000_000n
+}
 
 /** Nanoseconds of a `duration`. */
 export function nanoseconds(value: string): bigint {

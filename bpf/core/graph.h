@@ -8,6 +8,11 @@
 #include "types.h"
 #include "core.gen.h"
 
+/* A kind's generated header, included before this one, counts its own reasons in. */
+#ifndef COUNTERS_MAX
+#define COUNTERS_MAX CORE_COUNTERS
+#endif
+
 #define INSTANCES_MAX 4096
 #define PORT_BITS 8
 #define PORTS_PER_INSTANCE (1 << PORT_BITS)

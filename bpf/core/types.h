@@ -30,3 +30,12 @@ typedef struct {
 
 /* An address of either family: IPv4 is mapped (::ffff:a.b.c.d). */
 typedef ipv6_t ip_t;
+
+/*
+ * A prefix of either family as an LPM trie's key: the length counts the mapped address's bits, so that of an IPv4
+ * prefix is 96 more than written.
+ */
+typedef struct {
+	__u32 length;
+	ip_t address;
+} __attribute__((packed, aligned(4))) prefix_t;
