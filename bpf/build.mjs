@@ -16,21 +16,7 @@ const CLANG = process.env.CLANG ?? 'clang-19'
 const STRIP = process.env.LLVM_STRIP ?? 'llvm-strip-19'
 /** Where Debian keeps <asm/types.h>, which clang does not look for when it compiles for bpf. */
 const MULTIARCH = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch]
-const FLAGS = [
-  '-O2',
-  '-g',
-  '-target',
-  'bpf',
-  '-mcpu=v3',
-  '-Wall',
-  '-Werror',
-  '-I',
-  'core',
-  '-I',
-  'core/include',
-  '-idirafter',
-  `/usr/include/${MULTIARCH}`
-]
+const FLAGS = `-O2 -g -target bpf -mcpu=v3 -Wall -Werror -I core -I core/include -idirafter /usr/include/${MULTIARCH}`.split(' ')
 
 /** The kinds: every folder functions/<kind>/ with a <kind>.ts. */
 function findKinds() {
@@ -68,7 +54,7 @@ function indexText(kinds) {
     ...kinds.map(kind => `import { ${exportName(kind)} } from './${kind}/${kind}'`),
     '',
     'export const kinds: Readonly<Record<string, FunctionKind>> = {',
-    kinds.map(kind => `  ${kind}: ${exportName(kind)}`).join(',\n'),
+    ...kinds.map(kind => `  ${kind}: ${exportName(kind)},`),
     '}',
     ''
   ].join('\n')

@@ -4,5 +4,4 @@
 import type { FunctionKind } from '../catalogue/define'
 
 export const kinds: Readonly<Record<string, FunctionKind>> = {
-
 }
