@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { buildSteps, findCli, generationSteps } from './build.mjs'
 import { attached, Failure } from './commands.mjs'
 import { checkDevices, checkMachine, debianPackages } from './machine.mjs'
-import { say } from './progress.mjs'
+import { say, tellOn } from './progress.mjs'
 import { runSteps } from './steps.mjs'
 import { checkEverything, format, generatedFiles } from './tests.mjs'
 
@@ -18,7 +18,10 @@ const commands = {
     return 0
   },
   demo: args => runTypeScript('demo', args),
-  lab: args => runTypeScript('lab', args),
+  lab: args => {
+    tellOn(process.stderr)
+    return runTypeScript('lab', args)
+  },
   bench: args => runTypeScript('bench', args),
   test: async args => {
     const generatedBefore = await generatedFiles(root)

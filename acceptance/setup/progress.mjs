@@ -5,16 +5,22 @@ const SILENCE_MS = 3000
 const started = performance.now()
 const running = new Map()
 let lastLine = started
+let stream = process.stdout
 
 /** Seconds since the command began, as `12.3 s`. */
 export function elapsed(since = started) {
   return `${((performance.now() - since) / 1000).toFixed(1)} s`
 }
 
+/** From now on progress goes to another stream. */
+export function tellOn(other) {
+  stream = other
+}
+
 /** Prints one line, headed by the elapsed time. */
 export function say(text) {
   lastLine = performance.now()
-  console.log(`[${elapsed().padStart(8)}] ${text}`)
+  stream.write(`[${elapsed().padStart(8)}] ${text}\n`)
 }
 
 /** Runs `work` under a title: whenever nothing was printed for a while, a line tells how far it is. `work` gets a function for news. */
