@@ -21,6 +21,8 @@ export interface Image {
   maps: Record<string, Entry[]>
   /** Put after all others: the switch that makes the new entries count. Its map's other entries are left alone. */
   commit?: { map: string; entries: Entry[] }
+  /** What the operator calls a key that is a number in the kernel: map name → key in text → name. Tables read from the kernel are shown with it. */
+  labels?: Record<string, Record<string, string>>
 }
 
 /** Where an address of a network lives, as seen from one host. Exactly one of `port_id`, `peer`, `bridge_port` is set. */

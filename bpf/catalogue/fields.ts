@@ -47,6 +47,8 @@ export interface Annotations {
   computed?: boolean
   /** Never shown nor logged. */
   sensitive?: boolean
+  /** No member of the C struct: only `image` or `sizes` of the kind reads it. */
+  agentOnly?: boolean
 }
 
 export interface ScalarOptions<D> {
@@ -57,16 +59,24 @@ export interface ScalarOptions<D> {
   replace?: boolean
   computed?: boolean
   sensitive?: boolean
+  agentOnly?: boolean
 }
 
 const { stringify } = JSON
 
-function options<D>(meaning: Annotations['meaning'], { doc, default: fallback, example, replace, computed, sensitive }: ScalarOptions<D>) {
+function options<D>(meaning: Annotations['meaning'], { doc, default: fallback, example, ...declared }: ScalarOptions<D>) {
+  const { replace, computed, sensitive, agentOnly } = declared
   return {
     description: doc,
     ...(fallback === undefined ? {} : { default: fallback }),
     ...(example === undefined ? {} : { examples: [example] }),
-    inkev: { meaning, ...(replace && { replace }), ...(computed && { computed }), ...(sensitive && { sensitive }) } satisfies Annotations
+    inkev: {
+      meaning,
+      ...(replace && { replace }),
+      ...(computed && { computed }),
+      ...(sensitive && { sensitive }),
+      ...(agentOnly && { agentOnly })
+    } satisfies Annotations
   }
 }
 
@@ -193,9 +203,26 @@ export function nanoseconds(value: string): bigint {
   return BigInt(amount) * UNIT_NS[unit]!
 }
 
+const UNIT_BITS: Record<string, bigint> = { bit: 1n, kbit: 1_000n, mbit: 1_000_000n, gbit: 1_000_000_000n }
+
+/** Bits per second of a `rate`. */
+export function bitsPerSecond(value: string): bigint {
+  const [, amount, unit] = /^([0-9]+)(bit|kbit|mbit|gbit)$/.exec(value) ?? []
+  if (amount === undefined || unit === undefined) throw new RangeError(`${stringify(value)} is not a rate such as 10mbit`)
+  return BigInt(amount) * UNIT_BITS[unit]!
+}
+
 const PROTOCOL: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132 }
+const PROTOCOL_NAME = new Map(Object.entries(PROTOCOL).map(([name, number]) => [number, name]))
 
 /** The IP protocol number of a `protocol`. */
 export function protocolNumber(value: string): number {
-  return PROTOCOL[value] ?? Number(value)
+  const number = PROTOCOL[value] ?? Number(value)
+  if (!Number.isInteger(number) || number < 0 || number > 255) throw new RangeError(`${stringify(value)} is not an IP protocol`)
+  return number
+}
+
+/** The word for an IP protocol number where there is one, else the number. */
+export function protocolName(number: number): string | number {
+  return PROTOCOL_NAME.get(number) ?? number
 }

@@ -36,7 +36,7 @@ export interface ConfigMember {
 /** The members of `struct <kind>_config`, in the order of their declaration; none for a kind without such scalars, which then has no `config` map. */
 export function configMembers({ kind, config }: Pick<FunctionKind, 'kind' | 'config'>): ConfigMember[] {
   return Object.entries(config).flatMap(([name, schema]) => {
-    const type = cType(`${kind}_${name}`, schema)
+    const type = annotations(schema)?.agentOnly ? undefined : cType(`${kind}_${name}`, schema)
     const optional = schema[OptionalKind] === 'Optional' && schema.default === undefined
     return type ? [{ name, type, doc: docOf(schema), optional }] : []
   })
@@ -108,7 +108,7 @@ function choices(prefix: string, fields: TProperties): string[] {
     const tag = `${prefix}_${name}`
     const meaning = annotations(schema)?.meaning
     if (meaning === 'table') return choices(tag, rowFields(schema))
-    if (meaning !== 'choice') return []
+    if (meaning !== 'choice' || annotations(schema)?.agentOnly) return []
     const values = (schema.enum as string[]).map(value => `\t${upper(tag)}_${upper(value)},`)
     return [...comment(docOf(schema)), `enum ${tag} {`, ...values, '} __attribute__((packed));', '']
   })
