@@ -156,7 +156,7 @@ export interface Bpf {
   linkInfo(id: number): LinkInfo
   /** The links on one device in order, by BPF_PROG_QUERY. */
   queryTcx(ifindex: number, direction: 'ingress' | 'egress'): Array<{ linkId: number; programId: number }>
-  /** Calls back with each record until closed. */
+  /** Calls back with each record until closed. Keeps the process alive until then. */
   ringBuffer(map: BpfMap, onRecord: (record: Buffer) => void): Handle
 }
 
@@ -199,35 +199,48 @@ export interface NeighbourState {
 }
 
 /**
- * A netlink socket bound to one network namespace for its whole life. All calls are synchronous and short (one request, one answer, a
- * limit of 5 s). Addresses are strings, as in `ip`.
+ * A netlink socket bound to one network namespace for its whole life, which it also keeps alive. All calls are synchronous and short
+ * (one request, one answer, a limit of 5 s: ETIMEDOUT). Addresses are strings, as in `ip`. Errors carry the kernel's own sentence
+ * where it gives one.
  */
 export interface Netlink extends Handle {
   links(): LinkState[]
+  /** Undefined when there is none. */
   link(nameOrIndex: string | number): LinkState | undefined
   /** A veth pair; `peerNetns` is an open namespace in which the peer is born. Returns the near end's index. */
   createVeth(options: { name: string; peerName: string; peerNetns?: Netns; mac?: string; peerMac?: string; mtu?: number }): number
   /** A vxlan device in external (collect metadata) mode, nolearning. */
   createVxlan(options: { name: string; port: number; mtu?: number }): number
+  /** A persistent tap without packet information; its user decides on the vnet header. */
   createTap(options: { name: string }): number
   createBridge(options: { name: string }): number
+  /** False when there was none. */
   deleteLink(nameOrIndex: string | number): boolean
+  /** Changes only what is given; `master: 0` frees the interface from its bridge. */
   setLink(ifindex: number, change: { up?: boolean; mtu?: number; mac?: string; name?: string; netns?: Netns; master?: number; alias?: string; arp?: boolean }): void
   addresses(ifindex?: number): AddressState[]
+  /** IPv6 addresses are usable at once (no duplicate address detection). EEXIST when it is there. */
   addAddress(ifindex: number, address: string): void
   /** False when it was not there. */
   deleteAddress(ifindex: number, address: string): boolean
+  /** One entry per next hop, of all tables. */
   routes(ifindex?: number): RouteState[]
-  /** Replaces an equal route. */
+  /** Replaces an equal route of the main table. */
   addRoute(route: { destination: string; gateway?: string; ifindex: number; onlink?: boolean; mtu?: number }): void
+  /** False when there was none; whoever made it. */
   deleteRoute(route: { destination: string; gateway?: string; ifindex: number }): boolean
   neighbours(ifindex?: number): NeighbourState[]
+  /** Permanent; replaces what was known of the address. */
   addNeighbour(neighbour: { ifindex: number; address: string; mac: string }): void
+  /** False when there was none. */
   deleteNeighbour(neighbour: { ifindex: number; address: string }): boolean
-  /** Writes below /proc/sys/net as seen in this namespace, e.g. `ipv6/conf/eth0/accept_dad`. */
+  /** Reads, or writes and reads, below /proc/sys/net as seen in this namespace, e.g. `ipv6/conf/eth0/accept_dad`. */
   sysctl(name: string, value?: string): string
-  /** Calls back once per change of links (RTM_NEWLINK/RTM_DELLINK) until closed. */
-  watch(onChange: (event: { type: 'link' | 'link_gone'; ifindex: number; name: string }) => void): Handle
+  /**
+   * Calls back once per change of links (RTM_NEWLINK/RTM_DELLINK) until closed. `lost` (ifindex 0): there were more changes than the
+   * kernel could keep, read `links()` again. Keeps the process alive until closed.
+   */
+  watch(onChange: (event: { type: 'link' | 'link_gone' | 'lost'; ifindex: number; name: string }) => void): Handle
 }
 
 /** An open network namespace. */
@@ -249,7 +262,7 @@ export interface Net {
 export interface Native {
   bpf: Bpf
   net: Net
-  /** statfs: whether a path lies on a bpffs. */
+  /** Whether a path lies on a bpffs. ENOENT when there is no such path. */
   isBpffs(path: string): boolean
   mountBpffs(path: string): void
   umount(path: string): void

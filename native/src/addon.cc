@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module: its exports, and the state of one Node environment.
 #include "bpf.h"
+#include "bpf_link.h"
+#include "bpf_map.h"
+#include "bpf_object.h"
+#include "bpf_program.h"
 #include "handle.h"
+#include "netlink.h"
+#include "netns.h"
 #include "value.h"
+#include "watch.h"
 
 #include <linux/magic.h>
 #include <sys/mount.h>
@@ -28,14 +35,33 @@ static void unmount(const Napi::CallbackInfo &info)
 	check_errno(umount2(path.c_str(), 0), [&] { return "unmount " + path; });
 }
 
+static Napi::Object export_net(Napi::Env env)
+{
+	auto exports = Napi::Object::New(env);
+	export_function<open_netns>(exports, "openNetns");
+	export_function<create_netns>(exports, "createNetns");
+	export_function<delete_netns>(exports, "deleteNetns");
+	export_function<open_netlink>(exports, "open");
+	return exports;
+}
+
 static Napi::Object init(Napi::Env env, Napi::Object exports)
 {
 	env.SetInstanceData(new Constructors);
 
+	BpfMap::define(env);
+	Program::define(env);
+	Link::define(env);
+	BpfObject::define(env);
+	Watch::define(env);
+	Netns::define(env);
+	Netlink::define(env);
+
 	exports["bpf"] = export_bpf(env);
-	exports["isBpffs"] = Napi::Function::New(env, exported<is_bpffs>, "isBpffs");
-	exports["mountBpffs"] = Napi::Function::New(env, exported<mount_bpffs>, "mountBpffs");
-	exports["umount"] = Napi::Function::New(env, exported<unmount>, "umount");
+	exports["net"] = export_net(env);
+	export_function<is_bpffs>(exports, "isBpffs");
+	export_function<mount_bpffs>(exports, "mountBpffs");
+	export_function<unmount>(exports, "umount");
 	return exports;
 }
 

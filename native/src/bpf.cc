@@ -6,6 +6,7 @@
 #include "bpf_map.h"
 #include "bpf_object.h"
 #include "bpf_program.h"
+#include "bpf_ring.h"
 #include "value.h"
 
 #include <bpf/bpf.h>
@@ -92,26 +93,19 @@ static Napi::Value query_tcx(const Napi::CallbackInfo &info)
 
 Napi::Object export_bpf(Napi::Env env)
 {
-	BpfMap::define(env);
-	Program::define(env);
-	Link::define(env);
-	BpfObject::define(env);
-
 	auto exports = Napi::Object::New(env);
-	auto add = [&](const char *name, Napi::Value (*function)(const Napi::CallbackInfo &)) {
-		exports[name] = Napi::Function::New(env, function, name);
-	};
-	add("load", load);
-	add("createMap", exported<create_map>);
-	add("openMap", exported<open_path<BpfMap, BpfKind::map>>);
-	add("openMapById", exported<open_id<BpfMap, BpfKind::map>>);
-	add("openProgram", exported<open_path<Program, BpfKind::program>>);
-	add("openProgramById", exported<open_id<Program, BpfKind::program>>);
-	add("openLink", exported<open_path<Link, BpfKind::link>>);
-	add("programIds", exported<ids<bpf_prog_get_next_id>>);
-	add("mapIds", exported<ids<bpf_map_get_next_id>>);
-	add("linkIds", exported<ids<bpf_link_get_next_id>>);
-	add("linkInfo", exported<link_info_by_id>);
-	add("queryTcx", exported<query_tcx>);
+	exports["load"] = Napi::Function::New(env, load, "load");
+	export_function<create_map>(exports, "createMap");
+	export_function<open_path<BpfMap, BpfKind::map>>(exports, "openMap");
+	export_function<open_id<BpfMap, BpfKind::map>>(exports, "openMapById");
+	export_function<open_path<Program, BpfKind::program>>(exports, "openProgram");
+	export_function<open_id<Program, BpfKind::program>>(exports, "openProgramById");
+	export_function<open_path<Link, BpfKind::link>>(exports, "openLink");
+	export_function<ids<bpf_prog_get_next_id>>(exports, "programIds");
+	export_function<ids<bpf_map_get_next_id>>(exports, "mapIds");
+	export_function<ids<bpf_link_get_next_id>>(exports, "linkIds");
+	export_function<link_info_by_id>(exports, "linkInfo");
+	export_function<query_tcx>(exports, "queryTcx");
+	export_function<watch_ring_buffer>(exports, "ringBuffer");
 	return exports;
 }

@@ -9,7 +9,6 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 
 #include <memory>
 #include <mutex>
@@ -145,11 +144,6 @@ static void reuse_map(bpf_object *object, const std::string &name, const Fd &fd,
 	check(bpf_map__reuse_fd(map, fd.get()), [&] { return operation; });
 }
 
-static Fd duplicate(int fd, const std::string &operation)
-{
-	return Fd(check_errno(fcntl(fd, F_DUPFD_CLOEXEC, 0), [&] { return operation; }));
-}
-
 // libbpf calls the map of a section `object.rodata`; here it is `.rodata`.
 static std::string map_name(const bpf_map *map)
 {
@@ -174,10 +168,10 @@ static Loaded load_object(const LoadOptions &options)
 
 	bpf_program *program;
 	bpf_object__for_each_program (program, object.get())
-		loaded.programs.emplace_back(bpf_program__name(program), duplicate(bpf_program__fd(program), operation));
+		loaded.programs.emplace_back(bpf_program__name(program), duplicate(bpf_program__fd(program)));
 	bpf_map *map;
 	bpf_object__for_each_map (map, object.get())
-		loaded.maps.emplace_back(map_name(map), duplicate(bpf_map__fd(map), operation));
+		loaded.maps.emplace_back(map_name(map), duplicate(bpf_map__fd(map)));
 	return loaded;
 }
 
@@ -271,7 +265,7 @@ static LoadOptions read_options(Napi::Object given)
 	});
 	for_properties(given, "reuse", [&](const std::string &name, Napi::Value value) {
 		BpfMap &map = BpfMap::unwrap(value, name.c_str());
-		options.reuse.emplace_back(name, duplicate(map.resource().fd.get(), options.operation()));
+		options.reuse.emplace_back(name, duplicate(map.resource().fd.get()));
 	});
 	for_properties(given, "maxEntries", [&](const std::string &name, Napi::Value value) {
 		options.max_entries.emplace_back(name, to_number(value, name.c_str()));

@@ -27,3 +27,6 @@ public:
 private:
 	int fd_;
 };
+
+// Another descriptor of the same thing, with an owner of its own. Throws Failure.
+Fd duplicate(int fd);

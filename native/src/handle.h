@@ -27,11 +27,12 @@ Napi::Value guarded(Napi::Env env, Body body)
 	}
 }
 
-// Wraps a plain function for use as a property of an exported object.
+// Makes a plain function a property of an exported object.
 template <auto Function>
-Napi::Value exported(const Napi::CallbackInfo &info)
+void export_function(Napi::Object exports, const char *name)
 {
-	return guarded(info.Env(), [&] { return Function(info); });
+	auto call = [](const Napi::CallbackInfo &info) { return guarded(info.Env(), [&] { return Function(info); }); };
+	exports[name] = Napi::Function::New(exports.Env(), call, name);
 }
 
 /*

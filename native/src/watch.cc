@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread per watch that only polls; what there is to read is read on the JavaScript thread.
+#include "watch.h"
+
+#include "fd.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <thread>
+
+class Watcher
+{
+public:
+	Watcher(Napi::Env env, const std::string &name, Napi::Function callback, int fd, Drain drain)
+		: state_(std::make_shared<State>(std::move(drain))),
+		  function_(Napi::ThreadSafeFunction::New(env, callback, name, 0, 1)),
+		  thread_([this, fd] { poll_until_closed(fd); })
+	{
+	}
+
+	~Watcher()
+	{
+		state_->closed = true;
+		state_->resume();
+		thread_.join();
+		if (!environment_gone_)
+			function_.Release();
+	}
+
+private:
+	// Shared with a call that may be under way when the callback closes the watch.
+	struct State {
+		explicit State(Drain drain) : drain(std::move(drain)) {}
+		void resume() const { eventfd_write(wake.get(), 1); }
+
+		Drain drain;
+		std::atomic<bool> closed = false;
+		Fd wake{eventfd(0, EFD_CLOEXEC)};
+	};
+
+	static void call(Napi::Env, Napi::Function callback, std::shared_ptr<State> *shared)
+	{
+		std::unique_ptr<std::shared_ptr<State>> owner(shared);
+		std::shared_ptr<State> state = *owner;
+		struct Resume {
+			State &state;
+			~Resume() { state.resume(); }
+		} resume{*state};
+
+		auto open = [&] { return !state->closed; };
+		if (open())
+			state->drain(callback, open);
+	}
+
+	void poll_until_closed(int fd)
+	{
+		pollfd fds[] = {{fd, POLLIN, 0}, {state_->wake.get(), POLLIN, 0}};
+		eventfd_t value;
+
+		while (!state_->closed) {
+			if (poll(fds, 2, -1) < 0 || !fds[0].revents || state_->closed)
+				continue;
+			if (function_.BlockingCall(new std::shared_ptr<State>(state_), call) != napi_ok) {
+				environment_gone_ = true;
+				return;
+			}
+			eventfd_read(state_->wake.get(), &value);
+		}
+	}
+
+	std::shared_ptr<State> state_;
+	Napi::ThreadSafeFunction function_;
+	bool environment_gone_ = false;
+	std::thread thread_;
+};
+
+WatchResource::WatchResource(Napi::Env env, std::string name, Napi::Function callback, int fd, Drain drain)
+	: name(name), watcher(std::make_unique<Watcher>(env, name, callback, fd, std::move(drain)))
+{
+}
+WatchResource::WatchResource(WatchResource &&) = default;
+WatchResource &WatchResource::operator=(WatchResource &&) = default;
+WatchResource::~WatchResource() = default;
