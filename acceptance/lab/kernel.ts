@@ -10,10 +10,9 @@ import { run, sleep } from './process'
 /** One line per thing, such as `program 12 router` or `edge-1: device uplink`. */
 export type KernelState = ReadonlySet<string>
 
-/** The state of the machine and of the hosts of a lab. BPF objects that a process outside the lab holds open are not counted. */
+/** All BPF objects of the machine, save those that a process outside the lab holds open, and all else on the hosts of a lab. */
 export async function kernelState(lab: Lab): Promise<KernelState> {
-  const places = [placeState('machine', command => run(command)), ...lab.hosts.map(hostState)]
-  const [objects, ...states] = await Promise.all([bpfObjects(await lab.namespaceIds()), ...places])
+  const [objects, ...states] = await Promise.all([bpfObjects(await lab.namespaceIds()), ...lab.hosts.map(hostState)])
   return new Set([...objects, ...states.flat()])
 }
 
@@ -81,19 +80,14 @@ function readIfThere(path: string): string {
 }
 
 async function hostState(host: Host): Promise<string[]> {
-  const inHost = (command: string[]) => host.run(command)
-  const pins = lines(await inHost(['find', '/sys/fs/bpf', '-mindepth', '1'])).map(pin => `${host.name}: pin ${pin}`)
-  return [...pins, ...(await placeState(host.name, inHost))]
-}
-
-async function placeState(place: string, execute: (command: string[]) => Promise<string>): Promise<string[]> {
-  const devices: Array<{ ifname: string }> = JSON.parse(await execute(['ip', '-j', 'link', 'show']))
-  const qdiscs: Array<{ kind: string; dev: string }> = JSON.parse(await execute(['tc', '-j', 'qdisc', 'show']))
-  const namespaces = lines(await execute(['ip', 'netns', 'list'])).map(line => line.split(' ')[0])
+  const pins = lines(await host.run(['find', '/sys/fs/bpf', '-mindepth', '1']))
+  const devices: Array<{ ifname: string }> = JSON.parse(await host.run(['ip', '-j', 'link', 'show']))
+  const qdiscs: Array<{ kind: string; dev: string }> = JSON.parse(await host.run(['tc', '-j', 'qdisc', 'show']))
   return [
-    ...devices.map(({ ifname }) => `${place}: device ${ifname}`),
-    ...qdiscs.map(({ kind, dev }) => `${place}: qdisc ${kind} on ${dev}`),
-    ...namespaces.map(name => `${place}: namespace ${name}`)
+    ...pins.map(pin => `${host.name}: pin ${pin}`),
+    ...devices.map(({ ifname }) => `${host.name}: device ${ifname}`),
+    ...qdiscs.map(({ kind, dev }) => `${host.name}: qdisc ${kind} on ${dev}`),
+    ...(await host.workloads()).map(name => `${host.name}: namespace ${name}`)
   ]
 }
 

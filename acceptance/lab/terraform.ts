@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real CLI, terraform or tofu, on a working copy of a configuration, with the provider that was built here.
 
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Lab } from './lab'
 import { attempt, type Outcome, RunningProgram, type RunOptions } from './process'
@@ -28,35 +27,40 @@ export class Terraform {
     readonly environment: Record<string, string>
   ) {}
 
-  /** A copy of one of the examples, in a folder of its own: `example` is its name below examples/terraform. */
+  /** A working copy of one of examples/terraform, which goes with the lab. */
   static ofExample(example: string, lab: Lab): Terraform {
     return Terraform.of(join(PROJECT, 'examples/terraform', example), lab)
   }
 
-  /** A copy of the configuration in `source`. */
+  /** A working copy of the configuration in `source`, which goes with the lab. */
   static of(source: string, lab: Lab): Terraform {
-    const folder = mkdtempSync(join(tmpdir(), `inkev-${basename(source)}-`))
-    cpSync(source, folder, { recursive: true, filter: path => !/\.terraform|\.tfstate/.test(basename(path)) })
+    const folder = join(lab.folder, basename(source))
+    cpSync(source, folder, {
+      recursive: true,
+      errorOnExist: true,
+      force: false,
+      filter: path => !/\.terraform|\.tfstate/.test(basename(path))
+    })
     return new Terraform(folder, terraformEnvironment(lab))
   }
 
-  init(): Promise<string> {
-    return this.run(['init'])
+  init(options?: RunOptions): Promise<string> {
+    return this.run(['init'], options)
   }
 
   /** Whether a plan has changes, and its text. */
-  async plan(args: string[] = []): Promise<{ empty: boolean; text: string }> {
-    const outcome = await this.attempt(['plan', '-detailed-exitcode', ...args])
+  async plan(args: string[] = [], options?: RunOptions): Promise<{ empty: boolean; text: string }> {
+    const outcome = await this.attempt(['plan', '-detailed-exitcode', ...args], options)
     if (outcome.code !== 0 && outcome.code !== 2) throw failure('plan', outcome)
     return { empty: outcome.code === 0, text: outcome.stdout }
   }
 
-  apply(args: string[] = []): Promise<string> {
-    return this.run(['apply', '-auto-approve', ...args])
+  apply(args: string[] = [], options?: RunOptions): Promise<string> {
+    return this.run(['apply', '-auto-approve', ...args], options)
   }
 
-  destroy(args: string[] = []): Promise<string> {
-    return this.run(['destroy', '-auto-approve', ...args])
+  destroy(args: string[] = [], options?: RunOptions): Promise<string> {
+    return this.run(['destroy', '-auto-approve', ...args], options)
   }
 
   /** Runs a command and answers its output; throws with its diagnostics unless it succeeds. */
@@ -74,11 +78,6 @@ export class Terraform {
   /** Starts a command that the caller ends. */
   start(args: string[], options: RunOptions = {}): RunningProgram {
     return new RunningProgram(this.#command(args), this.#options(options))
-  }
-
-  /** Deletes the working copy. Whatever is applied stays applied. */
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true })
   }
 
   #command([name, ...args]: string[]): string[] {
