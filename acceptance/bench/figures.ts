@@ -37,7 +37,7 @@ export function median(values: number[]): number {
 }
 
 export function medianRate(rounds: Rounds, scenario: string, mode: Mode): number {
-  return median((rounds[scenario]?.[mode] ?? []).map((sample) => sample.rate))
+  return median((rounds[scenario]?.[mode] ?? []).map(sample => sample.rate))
 }
 
 /** Median over the rounds of one scenario's rate by another's in the same round. */

@@ -12,9 +12,9 @@ export interface Machine {
 }
 
 const MODES: Record<Mode, { title: string; format: (rate: number) => string }> = {
-  rr: { title: 'Request/response', format: (rate) => `${(rate / 1e3).toFixed(1)} k/s` },
-  crr: { title: 'New connections', format: (rate) => `${(rate / 1e3).toFixed(1)} k/s` },
-  bulk: { title: 'Bulk', format: (rate) => `${(rate / 1e9).toFixed(1)} Gbit/s` }
+  rr: { title: 'Request/response', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
+  crr: { title: 'New connections', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
+  bulk: { title: 'Bulk', format: rate => `${(rate / 1e9).toFixed(1)} Gbit/s` }
 }
 const modes = Object.keys(MODES) as Mode[]
 
@@ -28,8 +28,8 @@ function figureRow(figure: Figure): string[] {
 }
 
 function trafficRow(rounds: Rounds, scenario: string): string[] {
-  const rates = modes.map((mode) => (rounds[scenario]?.[mode] ? MODES[mode].format(medianRate(rounds, scenario, mode)) : '–'))
-  const percentile = (key: 'p50' | 'p99') => `${number(median((rounds[scenario]?.rr ?? []).map((sample) => sample[key]!)))} µs`
+  const rates = modes.map(mode => (rounds[scenario]?.[mode] ? MODES[mode].format(medianRate(rounds, scenario, mode)) : '–'))
+  const percentile = (key: 'p50' | 'p99') => `${number(median((rounds[scenario]?.rr ?? []).map(sample => sample[key]!)))} µs`
   return [scenario, ...rates, percentile('p50'), percentile('p99')]
 }
 
@@ -37,8 +37,8 @@ function tables(results: Results): { head: string[]; rows: string[][] }[] {
   const found = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
   const { traffic, terraform } = results
   if (traffic) {
-    const head = ['scenario', ...modes.map((mode) => MODES[mode].title), 'RR p50', 'RR p99']
-    found.push({ head, rows: Object.keys(traffic).map((scenario) => trafficRow(traffic, scenario)) })
+    const head = ['scenario', ...modes.map(mode => MODES[mode].title), 'RR p50', 'RR p99']
+    found.push({ head, rows: Object.keys(traffic).map(scenario => trafficRow(traffic, scenario)) })
   }
   if (terraform) {
     const rows = Object.entries(terraform).map(([ports, { apply, refresh }]) => [ports, `${apply.toFixed(1)} s`, `${refresh.toFixed(1)} s`])
@@ -51,9 +51,9 @@ function tables(results: Results): { head: string[]; rows: string[][] }[] {
 export function plainText(results: Results): string {
   return tables(results)
     .map(({ head, rows }) => {
-      const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column]!.length)))
+      const widths = head.map((_, column) => Math.max(...[head, ...rows].map(row => row[column]!.length)))
       return [head, ...rows]
-        .map((row) =>
+        .map(row =>
           row
             .map((cell, column) => cell.padEnd(widths[column]!))
             .join('  ')
@@ -67,7 +67,7 @@ export function plainText(results: Results): string {
 /** The page docs/benchmarks.md. */
 export function markdown(results: Results, machine: Machine, command: string): string {
   const body = tables(results).map(({ head, rows }) =>
-    [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n')
+    [head, head.map(() => '---'), ...rows].map(row => `| ${row.join(' | ')} |`).join('\n')
   )
   return `# Benchmarks
 
@@ -87,7 +87,7 @@ const BAR = { height: 22, gap: 8, left: 190, width: 460 }
 /** A bar for the request/response rate of each scenario. */
 export function chart(rounds: Rounds): string {
   const scenarios = Object.keys(rounds)
-  const rates = scenarios.map((scenario) => medianRate(rounds, scenario, 'rr'))
+  const rates = scenarios.map(scenario => medianRate(rounds, scenario, 'rr'))
   const longest = Math.max(...rates)
   const bars = scenarios.map((scenario, index) => {
     const y = index * (BAR.height + BAR.gap) + BAR.gap
