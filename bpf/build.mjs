@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the catalogue: `node bpf/build.mjs generate` writes the generated files, `compile [name…]` makes build/<name>.bpf.o; without a command, both.
+// Builds the catalogue: `node bpf/build.mjs generate` writes the generated files, `compile [name…]` makes build/<name>.bpf.o, `object SOURCE OUT` compiles
+// any one C file as the catalogue's are; without a command, the first two.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import { build } from 'esbuild'
+import { basename, join, resolve } from 'node:path'
 
 const ROOT = import.meta.dirname
 const OUT = join(ROOT, 'build')
@@ -69,6 +69,7 @@ async function generate() {
 
 /** Plain Node cannot import TypeScript: esbuild makes one module of it, which is imported from memory. */
 async function importCatalogue() {
+  const { build } = await import('esbuild')
   const contents = `
     export { kinds } from './functions/index.gen'
     export { coreCounters } from './core/core'
@@ -107,8 +108,7 @@ async function compileOne({ name, source }) {
   const started = Date.now()
   const scratch = join(OUT, `.${name}.${process.pid}`)
   try {
-    await run(CLANG, [...FLAGS, '-MD', '-MF', `${scratch}.d`, '-c', source, '-o', `${scratch}.o`])
-    await run(STRIP, ['-g', `${scratch}.o`])
+    await makeObject(source, `${scratch}.o`, ['-MD', '-MF', `${scratch}.d`])
     renameSync(`${scratch}.d`, join(OUT, `${name}.d`))
     renameSync(`${scratch}.o`, objectPath(name))
     writeFileSync(join(OUT, `${name}.stamp`), stampOf(name, source))
@@ -116,6 +116,12 @@ async function compileOne({ name, source }) {
   } finally {
     for (const suffix of ['.d', '.o']) rmSync(scratch + suffix, { force: true })
   }
+}
+
+/** Debug information beside BTF is of no use to the kernel: it goes. */
+async function makeObject(source, out, flags = []) {
+  await run(CLANG, [...FLAGS, ...flags, '-c', source, '-o', out])
+  await run(STRIP, ['-g', out])
 }
 
 function objectPath(name) {
@@ -142,7 +148,7 @@ function storedStamp(name) {
 }
 
 function run(command, args) {
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'pipe'], timeout: 120_000 })
     let stderr = ''
     child.stderr.on('data', text => {
@@ -151,15 +157,22 @@ function run(command, args) {
     child.on('error', error =>
       reject(new Error(`${command} cannot be run (${error.code}): install it, or name another by CLANG, LLVM_STRIP`))
     )
-    child.on('close', status => (status === 0 ? resolve() : reject(new Error(stderr || `${command} ended with status ${status}`))))
+    child.on('close', status => (status === 0 ? done() : reject(new Error(stderr || `${command} ended with status ${status}`))))
   })
 }
 
-async function main([command, ...names]) {
-  if (command === undefined || command === 'generate') await generate()
-  if (command === undefined || command === 'compile') await compile(names)
-  if (command !== undefined && !['generate', 'compile'].includes(command))
-    throw new Error('usage: node bpf/build.mjs [generate | compile [name…]]')
+const COMMANDS = {
+  generate,
+  compile: (...names) => compile(names),
+  object: (source, out) => makeObject(resolve(source), resolve(out))
+}
+
+async function main([command, ...operands]) {
+  if (command === undefined) {
+    await generate()
+    await compile([])
+  } else if (command in COMMANDS) await COMMANDS[command](...operands)
+  else throw new Error('usage: node bpf/build.mjs [generate | compile [name…] | object SOURCE OUT]')
 }
 
 main(process.argv.slice(2)).catch(error => {

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values in words ↔ bytes in the kernel's layout, for any C type that BTF describes.
+//
+// C                                        in words
+// integers up to 32 bits                   number
+// 64-bit integers                          bigint; a number is taken too
+// bool_t, _Bool                            boolean
+// __be16, __be32, __be64, port_t           number or bigint, as read in network order
+// ipv4_t, ipv6_t, ip_t                     '10.0.0.1', 'fd00::1'; ip_t holds IPv4 mapped
+// prefix_t                                 '10.0.0.0/24', 'fd00::/64'
+// mac_t                                    '02:00:00:00:00:01'
+// duration_t                               bigint nanoseconds; '30s' is taken too
+// bitrate_t                                bigint bits per second; '10mbit' is taken too
+// protocol_t                               'tcp' or a number
+// enum firewall_action { FIREWALL_ACTION_DENY }   'deny': without the enum's own name where it begins with it; a number is taken too
+// char[]                                   text
+// other arrays                             list; a shorter one is filled up with zeros, Uint8Array is taken too
+// struct                                   record; members of anonymous structs and unions are its own
+// union                                    written: exactly one of its members; read: its first member, as C initialises it
+//
+// Members named `reserved` or `padding` (also with a number), spin locks and timers are not part of the value: they are written as zero. A member x
+// beside a member `bool_t has_x` may be left out, and has_x is not part of the value: it says whether x is there.
+
+import type { Value } from './define'
+import { boolean, characters, enumeration, getBits, integer, type Layout, MEANINGS, MismatchError, putBits, show } from './scalars'
+import { type CType, type IntType, type Member, type RecordType, resolved } from './types'
+
+/** The codec of one C type. */
+export interface Codec {
+  /** As C calls it: `struct route`, `ip_t`, `__u32`. */
+  readonly type: string
+  readonly size: number
+  /** Throws MismatchError where the value is not of the type; it names the field. */
+  encode(value: Value): Buffer
+  /** Throws MismatchError when there are not exactly `size` bytes. */
+  decode(bytes: Uint8Array): Value
+}
+
+type Record = { [field: string]: Value }
+
+/** A function from a type's index to its codec. `subject` is what errors call the thing: `value of map routes`. */
+export function codecsOf(types: CType[]): (type: number, subject: string) => Codec {
+  const layouts = new Map<number, Layout>()
+
+  function layoutOf(index: number): Layout {
+    const known = layouts.get(index)
+    if (known) return known
+    const layout = makeLayout(types, index, layoutOf)
+    layouts.set(index, layout)
+    return layout
+  }
+
+  return (index, subject) => codecOf(layoutOf(index), subject)
+}
+
+function codecOf(layout: Layout, subject: string): Codec {
+  const { type, size } = layout
+  return {
+    type,
+    size,
+    encode: value => {
+      const bytes = Buffer.alloc(size)
+      telling(
+        error => error.of(subject),
+        () => layout.write(value, bytes)
+      )
+      return bytes
+    },
+    decode: bytes => {
+      if (bytes.length !== size) throw new MismatchError(`${bytes.length} bytes are no ${type}, which has ${size}`, subject)
+      return layout.read(Buffer.from(bytes.buffer, bytes.byteOffset, size))
+    }
+  }
+}
+
+/** Runs `encode`; a mismatch in it is passed on as `told` tells it. */
+function telling(told: (error: MismatchError) => MismatchError, encode: () => void): void {
+  try {
+    encode()
+  } catch (error) {
+    throw error instanceof MismatchError ? told(error) : error
+  }
+}
+
+function inField(field: string, encode: () => void): void {
+  telling(error => error.within(field), encode)
+}
+
+function makeLayout(types: CType[], index: number, layoutOf: (index: number) => Layout): Layout {
+  const type = types[index]
+  switch (type?.kind) {
+    case 'modifier':
+      return layoutOf(type.type)
+    case 'typedef': {
+      const target = resolved(types, type.type)
+      if (MEANINGS[type.name]) return MEANINGS[type.name]!(type.name, layoutOf(type.type).size)
+      return target?.kind === 'int' ? plain({ ...target, name: type.name }) : { ...layoutOf(type.type), type: type.name }
+    }
+    case 'int':
+      return plain(type)
+    case 'enum':
+      return enumeration(type)
+    case 'array':
+      return isChar(types, type.element) ? characters(type.length) : array(layoutOf(type.element), type.length)
+    case 'struct':
+      return structure(type, layoutOf)
+    case 'union':
+      return union(type, layoutOf)
+    default:
+      return opaque(type)
+  }
+}
+
+function plain({ name, size, signed, bool }: IntType): Layout {
+  return bool ? boolean(name) : integer(name, size, signed)
+}
+
+function isChar(types: CType[], index: number): boolean {
+  const type = resolved(types, index)
+  return type?.kind === 'int' && type.name === 'char'
+}
+
+/** A type whose contents are the kernel's, such as a pointer: it has a place but no value. */
+function opaque(type: CType | undefined): Layout {
+  const name = type && 'name' in type ? type.name : (type?.kind ?? 'unknown')
+  const refuse = () => {
+    throw new MismatchError(`a ${name} has no value outside the kernel`)
+  }
+  return { type: name, size: type?.kind === 'pointer' ? 8 : 0, write: refuse, read: refuse }
+}
+
+function array(element: Layout, length: number): Layout {
+  const type = `${element.type}[${length}]`
+  const slot = (bytes: Buffer, n: number) => bytes.subarray(n * element.size, (n + 1) * element.size)
+  return {
+    type,
+    size: element.size * length,
+    write(value, to) {
+      if (!Array.isArray(value) && !(value instanceof Uint8Array)) throw new MismatchError(`${show(value)} is not a list (${type})`)
+      if (value.length > length) throw new MismatchError(`${value.length} values do not fit ${type}`)
+      for (const [n, item] of [...value].entries()) inField(`[${n}]`, () => element.write(item, slot(to, n)))
+    },
+    read: from => Array.from({ length }, (_, n) => element.read(slot(from, n)))
+  }
+}
+
+/** Filled by the kernel, not by us. */
+const KERNEL_OWNED = new Set(['struct bpf_spin_lock', 'struct bpf_timer', 'struct bpf_wq'])
+
+const PADDING = /^_*(reserved|padding)\d*$/
+
+/** A member with its place: a slice of the record's bytes, or of their bits. */
+interface Field {
+  name: string
+  layout: Layout
+  write(value: Value, record: Buffer): void
+  read(record: Buffer): Value
+}
+
+function fieldsOf(members: Member[], layoutOf: (index: number) => Layout): Field[] {
+  return members
+    .map(member => placed(member, layoutOf(member.type)))
+    .filter(({ name, layout }) => !KERNEL_OWNED.has(layout.type) && !PADDING.test(name) && (name !== '' || layout.names))
+}
+
+function placed({ name, bitOffset, bitSize }: Member, layout: Layout): Field {
+  if (bitSize > 0) return bitField(name, bitOffset, bitSize, layout)
+  const slice = (record: Buffer) => record.subarray(bitOffset / 8, bitOffset / 8 + layout.size)
+  return { name, layout, write: (value, record) => layout.write(value, slice(record)), read: record => layout.read(slice(record)) }
+}
+
+function bitField(name: string, bitOffset: number, bitSize: number, layout: Layout): Field {
+  const start = Math.floor(bitOffset / 8)
+  const shift = BigInt(bitOffset % 8)
+  const mask = (1n << BigInt(bitSize)) - 1n
+  const slice = (record: Buffer) => record.subarray(start, Math.ceil((bitOffset + bitSize) / 8))
+  return {
+    name,
+    layout,
+    write(value, record) {
+      const whole = Buffer.alloc(layout.size)
+      layout.write(value, whole)
+      const bits = getBits(whole)
+      if (bits > mask) throw new MismatchError(`${show(value)} does not fit: ${layout.type} has ${bitSize} bits here`)
+      putBits(slice(record), getBits(slice(record)) | (bits << shift))
+    },
+    read(record) {
+      const whole = Buffer.alloc(layout.size)
+      putBits(whole, (getBits(slice(record)) >> shift) & mask)
+      return layout.read(whole)
+    }
+  }
+}
+
+/** The names by which a record knows a field: its own, or those inside it where it is anonymous. */
+function namesOf({ name, layout }: Field): string[] {
+  return name === '' ? layout.names! : [name]
+}
+
+function structure({ name, size, members }: RecordType, layoutOf: (index: number) => Layout): Layout {
+  const type = `struct ${name}`.trimEnd()
+  const all = fieldsOf(members, layoutOf)
+  const switches = new Map(all.filter(field => all.some(other => field.name === `has_${other.name}`)).map(field => [field.name, field]))
+  const fields = all.filter(field => !switches.has(field.name))
+  const names = fields.flatMap(namesOf)
+
+  return {
+    type,
+    size,
+    names,
+    write(value, to) {
+      const record = asRecord(value, names, type)
+      for (const field of fields) {
+        const present = switches.get(`has_${field.name}`)
+        if (present && record[field.name] === undefined) continue
+        writeField(field, record, to, type)
+        present?.write(true, to)
+      }
+    },
+    read(from) {
+      const present = fields.filter(field => switches.get(`has_${field.name}`)?.read(from) ?? true)
+      return Object.assign({}, ...present.map(field => readField(field, from))) as Record
+    }
+  }
+}
+
+function union({ name, size, members }: RecordType, layoutOf: (index: number) => Layout): Layout {
+  const type = `union ${name}`.trimEnd()
+  const fields = fieldsOf(members, layoutOf)
+  const names = fields.flatMap(namesOf)
+  const alternatives = fields.map(field => namesOf(field).join('+')).join(', ')
+  return {
+    type,
+    size,
+    names,
+    write(value, to) {
+      const record = asRecord(value, names, type)
+      const given = Object.keys(record)
+      const field = fields.find(candidate => given.every(key => namesOf(candidate).includes(key)))
+      if (!field || given.length === 0) throw new MismatchError(`exactly one of ${alternatives} is needed (${type})`)
+      writeField(field, record, to, type)
+    },
+    read: from => (fields[0] ? readField(fields[0], from) : {})
+  }
+}
+
+function asRecord(value: Value, names: string[], type: string): Record {
+  if (typeof value !== 'object' || Array.isArray(value) || value instanceof Uint8Array)
+    throw new MismatchError(`${show(value)} is not a record (${type})`)
+  const unknown = Object.keys(value).find(key => !names.includes(key))
+  if (unknown !== undefined) throw new MismatchError(`there is no such field in ${type}, which has ${names.join(', ')}`).within(unknown)
+  return value
+}
+
+function writeField(field: Field, record: Record, to: Buffer, type: string): void {
+  if (field.name === '') {
+    field.write(pick(record, field.layout.names!), to)
+    return
+  }
+  const value = record[field.name]
+  if (value === undefined) throw new MismatchError(`is missing (${field.layout.type} in ${type})`).within(field.name)
+  inField(field.name, () => field.write(value, to))
+}
+
+function readField(field: Field, from: Buffer): Record {
+  const value = field.read(from)
+  return field.name === '' ? (value as Record) : { [field.name]: value }
+}
+
+function pick(record: Record, names: string[]): Record {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => names.includes(name)))
+}
