@@ -114,9 +114,14 @@ export const stitchEnd = group({
 export const stitch = group({ a: stitchEnd, b: stitchEnd }, { doc: 'An edge of the graph: joins two attachment points.' })
 
 /** A function: exactly one attribute, the kind, with its configuration. */
-export const networkFunction: TObject = group(Object.fromEntries(kinds.filter(kind => !kind.internal).map(kind => [kind.kind, optional(kind.schema as TSchema)])), {
-  doc: 'An instance of one kind of network function, with its configuration.'
-})
+export const networkFunction: TObject = group(
+  Object.fromEntries(
+    Object.values(kinds)
+      .filter(kind => !kind.internal)
+      .map(kind => [kind.kind, optional(kind.schema as TSchema)])
+  ),
+  { doc: 'An instance of one kind of network function, with its configuration.' }
+)
 
 /** How a resource fares, told apart from its configuration. */
 export const status = group({

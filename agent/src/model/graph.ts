@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the desired state to the graph of this host: which functions run, what lies at each of their ports, and why the rest does not run.
+
+import { type FunctionKind, portNames } from '@inkev/bpf/catalogue/define'
+import { kinds } from '@inkev/bpf/functions/index.gen'
+import type { Status } from '../../api/resources'
+import { type Desired, type HostFacts, inWords, kindOf, type Network, resourceKey, type StitchEnd, splitKey, type WorkloadPort } from './desired'
+import { mtuOf, type Subnet, subnetsOf } from './resolve'
+import { interfaceKey, interfaceWorkload, portWorkload, type Target, type Workload } from './workloads'
+
+/** The kind that every network is an instance of. */
+const NETWORK_KIND = 'bridge'
+
+/** A function that runs here. Its key is that of its resource: `functions/gateway`, or `networks/web` for the bridge of a network. */
+export interface Instance {
+  key: string
+  name: string
+  kind: FunctionKind
+  config: Record<string, unknown>
+  /** By port name; undefined where nothing is stitched. The ports of a network are named after its stitches. */
+  ports: Map<string, Target | undefined>
+  /** Set for the bridge of a network. */
+  network?: ResolvedNetwork
+  /** Stands in chains of workload ports: what follows inwards and outwards depends on the port. */
+  chained: boolean
+}
+
+export interface ResolvedNetwork {
+  vni: number
+  mtu: number
+  subnets: Subnet[]
+  staticEntries: NonNullable<Network['static_entries']>
+}
+
+/** A remote host of a network that is active here. */
+export interface Remote {
+  network: string
+  host: string
+  vtep: string
+}
+
+/** An address of an active network that lives on another host. */
+export interface RemoteAddress {
+  network: string
+  host: string
+  mac: string
+  addresses: string[]
+}
+
+export interface Graph {
+  instances: Map<string, Instance>
+  workloads: Map<string, Workload>
+  remotes: Remote[]
+  remoteAddresses: RemoteAddress[]
+  /** By resource key: as far as the desired state alone can tell. */
+  statuses: Map<string, Status>
+}
+
+export function buildGraph(desired: Desired, facts: HostFacts): Graph {
+  const links = linkStitches(desired)
+  const workloads = buildWorkloads(desired, facts, links)
+  const instances = buildInstances(desired, facts, links, workloads)
+  const isActive = ({ network }: { network: string }) => instances.has(resourceKey('networks', network))
+  return {
+    instances,
+    workloads,
+    remotes: [...desired.peers.values()].filter(isActive),
+    remoteAddresses: [...desired.endpoints].filter(([name, endpoint]) => isActive(endpoint) && !isLocal(desired, name)).map(([, endpoint]) => endpoint),
+    statuses: tellStatuses(desired, links, instances, workloads)
+  }
+}
+
+/** The complete stitches. */
+interface Links {
+  /** Both ends by the name of the stitch. */
+  ends: Map<string, [Target, Target]>
+  /** What lies behind each end, by `endKey`. */
+  behind: Map<string, Target>
+}
+
+function linkStitches(desired: Desired): Links {
+  const complete = [...desired.stitches].filter(([, { a, b }]) => !missingOf(desired, a) && !missingOf(desired, b))
+  const ends = new Map(complete.map(([name, { a, b }]) => [name, [targetOf(a, name), targetOf(b, name)]]))
+  const behind = [...ends.values()].flatMap(([a, b]) => [[endKey(a!), b!] as const, [endKey(b!), a!] as const])
+  return { ends: ends as Links['ends'], behind: new Map(behind) }
+}
+
+function endKey(target: Target): string {
+  return 'workload' in target ? target.workload : `${target.instance} ${target.port}`
+}
+
+/** The resource that an end names and that is not there. */
+function missingOf({ networks, functions, ports }: Desired, end: StitchEnd): string | undefined {
+  if (end.network !== undefined) return networks.has(end.network) ? undefined : resourceKey('networks', end.network)
+  if (end.function !== undefined) return functions.has(end.function) ? undefined : resourceKey('functions', end.function)
+  return end.port === undefined || ports.has(end.port) ? undefined : resourceKey('ports', end.port)
+}
+
+function targetOf(end: StitchEnd, stitch: string): Target {
+  if (end.network !== undefined) return { instance: resourceKey('networks', end.network), port: stitch }
+  if (end.function !== undefined) return { instance: resourceKey('functions', end.function), port: end.port! }
+  return { workload: end.port === undefined ? interfaceKey(end.interface!) : resourceKey('ports', end.port) }
+}
+
+function buildWorkloads(desired: Desired, facts: HostFacts, { ends, behind }: Links): Map<string, Workload> {
+  const ready = [...desired.ports].filter(([, port]) => !missingForPort(desired, port))
+  const workloads = ready.map(([name, port]) => portWorkload(desired, facts, name, port, behind.get(resourceKey('ports', name))))
+  for (const [stitch, [a, b]] of ends)
+    for (const [end, other] of [
+      [a, b],
+      [b, a]
+    ] as const) {
+      const [type, device] = splitKey('workload' in end ? end.workload : end.instance)
+      if ((type as string) === 'interfaces') workloads.push(interfaceWorkload(desired, facts, device, stitch, other))
+    }
+  return new Map(workloads.map(workload => [workload.key, workload]))
+}
+
+function missingForPort({ networks, functions }: Desired, { network, chain }: WorkloadPort): string | undefined {
+  if (network !== undefined && !networks.has(network)) return resourceKey('networks', network)
+  const absent = chain.find(name => !functions.has(name))
+  return absent === undefined ? undefined : resourceKey('functions', absent)
+}
+
+/** Every instance to which packets of this host's workloads can come. */
+function buildInstances(desired: Desired, facts: HostFacts, links: Links, workloads: Map<string, Workload>): Map<string, Instance> {
+  const chained = new Set([...workloads.values()].flatMap(({ chain }) => chain))
+  const joined = [...workloads.values()].flatMap(({ join }) => (join && 'instance' in join ? [join.instance] : []))
+  const reached = new Set([...chained, ...joined])
+  const neighbours = neighboursOf(links)
+  for (const key of reached) for (const next of neighbours.get(key) ?? []) reached.add(next)
+  return new Map([...reached].map(key => [key, { ...buildInstance(desired, facts, key, links), chained: chained.has(key) }]))
+}
+
+/** Instance → instances that are one stitch away. */
+function neighboursOf({ ends }: Links): Map<string, string[]> {
+  const neighbours = new Map<string, string[]>()
+  const add = (from: string, to: string) => neighbours.set(from, [...(neighbours.get(from) ?? []), to])
+  for (const [a, b] of ends.values())
+    if ('instance' in a && 'instance' in b) {
+      add(a.instance, b.instance)
+      add(b.instance, a.instance)
+    }
+  return neighbours
+}
+
+function buildInstance(desired: Desired, facts: HostFacts, key: string, links: Links): Omit<Instance, 'chained'> {
+  const [type, name] = splitKey(key)
+  if (type === 'networks') return networkInstance(key, name, desired.networks.get(name)!, facts, links)
+  const { kind, config } = kindOf(desired.functions.get(name)!)
+  const ports = new Map(portNames(kind, config).map(port => [port, links.behind.get(endKey({ instance: key, port }))]))
+  return { key, name, kind, config, ports }
+}
+
+function networkInstance(key: string, name: string, declared: Network, facts: HostFacts, { ends }: Links): Omit<Instance, 'chained'> {
+  const kind = kinds[NETWORK_KIND]!
+  const ports = [...ends].flatMap(([stitch, [a, b]]) => {
+    const other = 'instance' in a && a.instance === key ? b : 'instance' in b && b.instance === key ? a : undefined
+    return other && 'instance' in other ? [[stitch, other] as const] : []
+  })
+  return {
+    key,
+    name,
+    kind,
+    config: Object.fromEntries(Object.entries(declared).filter(([field]) => field in kind.config)),
+    ports: new Map(ports),
+    network: { vni: declared.vni, mtu: mtuOf(declared, facts), subnets: subnetsOf(declared), staticEntries: declared.static_entries ?? {} }
+  }
+}
+
+/** Whether the port that an endpoint tells of is on this host, and in its network: then the port itself tells. */
+function isLocal({ ports, endpoints }: Desired, endpoint: string): boolean {
+  const { network } = endpoints.get(endpoint)!
+  return ports.get(endpoint.slice(network.length + 1))?.network === network
+}
+
+const ACTIVE: Status = { state: 'active' }
+
+function idle(reason: string): Status {
+  return { state: 'idle', reason }
+}
+
+function waitsFor(key: string): Status {
+  return { state: 'pending', reason: `waits for ${inWords(key)}` }
+}
+
+function tellStatuses(desired: Desired, links: Links, instances: Map<string, Instance>, workloads: Map<string, Workload>): Map<string, Status> {
+  const ofInstance = (key: string) => (instances.has(key) ? ACTIVE : idle('no workload of this host reaches it'))
+  const inNetwork = (name: string) => (desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(resourceKey('networks', name)))
+  const statuses: [string, Status][] = [
+    ...[...desired.networks.keys()].map(name => [resourceKey('networks', name), inNetwork(name)] as [string, Status]),
+    ...[...desired.functions.keys()].map(name => [resourceKey('functions', name), ofInstance(resourceKey('functions', name))] as [string, Status]),
+    ...[...desired.ports].map(([name, port]) => [resourceKey('ports', name), ofPort(desired, port, workloads.get(resourceKey('ports', name)))] as [string, Status]),
+    ...[...desired.stitches.keys()].map(name => [resourceKey('stitches', name), ofStitch(desired, name, links, instances)] as [string, Status]),
+    ...[...desired.peers].map(([name, { network }]) => [resourceKey('peers', name), inNetwork(network)] as [string, Status]),
+    ...[...desired.endpoints].map(([name, endpoint]) => [resourceKey('endpoints', name), ofEndpoint(desired, name, inNetwork(endpoint.network))] as [string, Status])
+  ]
+  return new Map(statuses)
+}
+
+function ofPort(desired: Desired, port: WorkloadPort, workload: Workload | undefined): Status {
+  if (!workload) return waitsFor(missingForPort(desired, port)!)
+  return workload.join ? ACTIVE : idle('nothing is stitched to it')
+}
+
+function ofStitch(desired: Desired, name: string, { ends }: Links, instances: Map<string, Instance>): Status {
+  const { a, b } = desired.stitches.get(name)!
+  const missing = missingOf(desired, a) ?? missingOf(desired, b)
+  if (missing) return waitsFor(missing)
+  const reached = ends.get(name)!.every(end => 'workload' in end || instances.has(end.instance))
+  return reached ? ACTIVE : idle('no workload of this host reaches it')
+}
+
+function ofEndpoint(desired: Desired, name: string, network: Status): Status {
+  const endpoint = desired.endpoints.get(name)!
+  if (isLocal(desired, name)) return idle('the port itself is on this host')
+  const known = [...desired.peers.values()].some(peer => peer.network === endpoint.network && peer.host === endpoint.host)
+  return known ? network : { state: 'pending', reason: `waits for peer ${endpoint.network}.${endpoint.host}` }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which resources name which others: what a deletion would tear apart.
+
+import { type Desired, type ResourceType, resourceKey, type StitchEnd, type WorkloadPort } from './desired'
+
+/** Keys of the resources that cannot do without this one. Peers and endpoints can: they wait. */
+export function usersOf({ ports, stitches }: Desired, type: ResourceType, name: string): string[] {
+  const users = [
+    ...[...ports].filter(([, port]) => portUses(port, type, name)).map(([user]) => resourceKey('ports', user)),
+    ...[...stitches].filter(([, { a, b }]) => endUses(a, type, name) || endUses(b, type, name)).map(([user]) => resourceKey('stitches', user))
+  ]
+  return users
+}
+
+function portUses({ network, chain }: WorkloadPort, type: ResourceType, name: string): boolean {
+  if (type === 'networks') return network === name
+  return type === 'functions' && chain.includes(name)
+}
+
+function endUses(end: StitchEnd, type: ResourceType, name: string): boolean {
+  if (type === 'networks') return end.network === name
+  if (type === 'functions') return end.function === name
+  return type === 'ports' && end.port === name && end.function === undefined
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The devices through which packets enter and leave the graph of this host: what each needs in its namespace, and where it leads.
+
+import { isIP } from 'node:net'
+import { cidrContains } from '@inkev/bpf/catalogue/addresses'
+import { type Desired, type HostFacts, resourceKey, splitKey, type WorkloadPort } from './desired'
+import { macOf, mtuOf, portMtuOf, type Subnet, subnetsOf } from './resolve'
+
+/** What lies behind a port of an instance, or behind a workload's chain: a port of an instance, or a workload. */
+export type Target = { instance: string; port: string } | { workload: string }
+
+/** Its key is `ports/web1`, or `interfaces/eth1` for the end of a stitch. */
+export interface Workload {
+  key: string
+  /** The resource whose status tells of it. */
+  owner: string
+  device: Veth | ExistingDevice
+  /** The network it is in, by name. */
+  network: string | undefined
+  mac: string | undefined
+  addresses: string[]
+  pinned: boolean
+  mtu: number
+  /** Keys of instances, from the workload outwards. */
+  chain: string[]
+  /** Where its packets go behind the chain. */
+  join: Target | undefined
+}
+
+export interface Veth {
+  netns: string
+  createNetns: boolean
+  ifname: string
+  mac: string
+  mtu: number
+  /** With the prefix length of their subnet. */
+  addresses: string[]
+  /** The default routes among them. */
+  routes: { destination: string; via: string }[]
+}
+
+export interface ExistingDevice {
+  interface: string
+}
+
+/** The port of a network's bridge at which packets of its workloads arrive. */
+export const WORKLOADS = 'workloads'
+
+export function isVeth(device: Workload['device']): device is Veth {
+  return 'netns' in device
+}
+
+export function interfaceKey(device: string): string {
+  return `interfaces/${device}`
+}
+
+/** `stitched` is what a stitch leads to, for a port without a network. */
+export function portWorkload(desired: Desired, facts: HostFacts, name: string, port: WorkloadPort, stitched: Target | undefined): Workload {
+  const key = resourceKey('ports', name)
+  const mac = macOf(name, port)
+  const mtu = portMtuOf(port, desired, facts)
+  return {
+    key,
+    owner: key,
+    device: port.interface === undefined ? vethOf(desired, port, mac!, mtu) : { interface: port.interface },
+    network: port.network,
+    mac,
+    addresses: port.ip_addresses,
+    pinned: port.pin_addresses,
+    mtu,
+    chain: port.chain.map(fn => resourceKey('functions', fn)),
+    join: port.network === undefined ? stitched : { instance: resourceKey('networks', port.network), port: WORKLOADS }
+  }
+}
+
+/** A device of the host that a stitch joins to a function, or to a network as if it were a port of it. */
+export function interfaceWorkload(desired: Desired, facts: HostFacts, device: string, stitch: string, join: Target): Workload {
+  const [type, name] = splitKey('instance' in join ? join.instance : join.workload)
+  const network = type === 'networks' ? name : undefined
+  return {
+    key: interfaceKey(device),
+    owner: resourceKey('stitches', stitch),
+    device: { interface: device },
+    network,
+    mac: undefined,
+    addresses: [],
+    pinned: false,
+    mtu: mtuOf(desired.networks.get(network ?? ''), facts),
+    chain: [],
+    join: network === undefined ? join : { instance: resourceKey('networks', network), port: WORKLOADS }
+  }
+}
+
+function vethOf({ networks }: Desired, port: WorkloadPort, mac: string, mtu: number): Veth {
+  const network = networks.get(port.network ?? '')
+  const placed = port.ip_addresses.map(address => ({ address, subnet: network && subnetsOf(network).find(({ cidr }) => cidrContains(cidr, address)) }))
+  const subnets = placed.flatMap(({ subnet }) => subnet ?? []).filter(({ gateway }) => !port.ip_addresses.includes(gateway))
+  return {
+    netns: port.netns!,
+    createNetns: port.create_netns,
+    ifname: port.ifname,
+    mac,
+    mtu,
+    addresses: placed.map(({ address, subnet }) => `${address}/${subnet ? subnet.cidr.split('/')[1] : isIP(address) === 4 ? 32 : 128}`),
+    routes: [
+      ...(port.default_route ? defaultRoutes(subnets) : []),
+      ...Object.values(port.routes ?? {}).map(({ destination, via }) => ({ destination, via }))
+    ]
+  }
+}
+
+/** One of each family: that of the first address. */
+function defaultRoutes(subnets: Subnet[]): Veth['routes'] {
+  const gatewayOf = (family: number) => subnets.find(({ gateway }) => isIP(gateway) === family)?.gateway
+  const [v4, v6] = [gatewayOf(4), gatewayOf(6)]
+  return [...(v4 ? [{ destination: '0.0.0.0/0', via: v4 }] : []), ...(v6 ? [{ destination: '::/0', via: v6 }] : [])]
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers by which the kernel knows things: given once, kept over restarts, free again only when the kernel has let go.
+
+import { InkevError } from '../../api/errors'
+import type { Store } from './store'
+
+/** The range of numbers of each space. A space `ports/<instance>` numbers one instance's own ports. */
+const RANGES: Record<string, [first: number, last: number]> = {
+  instance: [16, 4095],
+  workload: [1, 65535],
+  peer: [1, 4095],
+  ports: [0, 254]
+}
+
+export interface Wanted {
+  space: string
+  key: string
+}
+
+export class Ids {
+  constructor(private readonly store: Store) {}
+
+  /** The number of a key; undefined before `claim`. */
+  get(space: string, key: string): number | undefined {
+    return this.store.table<number>(tableOf(space)).get(key)
+  }
+
+  /** Gives each key that has no number the lowest free one of its space. Durable when it resolves. */
+  async claim(wanted: Wanted[]): Promise<void> {
+    const missing = wanted.filter(({ space, key }) => this.get(space, key) === undefined)
+    if (missing.length === 0) return
+    const used = new Map<string, Set<number>>()
+    const writes = missing.map(({ space, key }) => {
+      const taken = used.get(space) ?? new Set(this.store.table<number>(tableOf(space)).values())
+      used.set(space, taken)
+      const value = lowestFree(space, taken)
+      taken.add(value)
+      return { table: tableOf(space), key, value }
+    })
+    await this.store.write(writes)
+  }
+
+  /** Frees every number of the spaces whose key is not among `kept`. */
+  async release(spaces: string[], kept: Wanted[]): Promise<void> {
+    const keys = new Set(kept.map(({ space, key }) => `${space} ${key}`))
+    const gone = spaces.flatMap(space =>
+      [...this.store.table<number>(tableOf(space)).keys()]
+        .filter(key => !keys.has(`${space} ${key}`))
+        .map(key => ({ table: tableOf(space), key, value: undefined }))
+    )
+    if (gone.length > 0) await this.store.write(gone)
+  }
+}
+
+function tableOf(space: string): string {
+  return `id/${space}`
+}
+
+function lowestFree(space: string, taken: Set<number>): number {
+  const [first, last] = RANGES[space.split('/')[0]!]!
+  for (let id = first; id <= last; id++) if (!taken.has(id)) return id
+  throw new InkevError('INKEV_ERR_FULL', `all ${last - first + 1} numbers of ${space} are taken`)
+}
