@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real CLI, terraform or tofu, on a working copy of a configuration, with the provider that was built here.
 
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Lab } from './lab'
 import { attempt, type Outcome, RunningProgram, type RunOptions } from './process'
@@ -78,6 +78,14 @@ export class Terraform {
   /** Starts a command that the caller ends. */
   start(args: string[], options: RunOptions = {}): RunningProgram {
     return new RunningProgram(this.#command(args), this.#options(options))
+  }
+
+  /** Replaces a text of main.tf, which must be there. */
+  edit(old: string, replacement: string): void {
+    const file = join(this.folder, 'main.tf')
+    const text = readFileSync(file, 'utf8')
+    if (!text.includes(old)) throw new Error(`main.tf does not say ${old}`)
+    writeFileSync(file, text.replace(old, replacement))
   }
 
   #command([name, ...args]: string[]): string[] {

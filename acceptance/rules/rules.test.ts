@@ -29,8 +29,8 @@ describe('every source file', () => {
     expect(wrong).toEqual([])
   })
 
-  test('says in a sentence what it is for, on its second line', () => {
-    const wrong = sources.filter(file => !/^(\/\/|\/\*| \*) \S.*/.test(textOf(file).split('\n')[1] ?? ''))
+  test('says next in a sentence what it is for', () => {
+    const wrong = sources.filter(file => !/^[^\n]*\n(\/\/ \S|\/\* \S| \* \S|\/\*\n \* \S)/.test(textOf(file)))
     expect(wrong).toEqual([])
   })
 
