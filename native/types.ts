@@ -139,6 +139,14 @@ export interface BpfObject extends Handle {
   readonly maps: ReadonlyMap<string, BpfMap>
 }
 
+/** A filter's place on a device's clsact qdisc: one program per priority. */
+export interface ClsactPlace {
+  ifindex: number
+  direction: 'ingress' | 'egress'
+  /** 1 … 65535; the lowest runs first. */
+  priority: number
+}
+
 export interface Bpf {
   /** Opens, sets constants, reuses maps and loads, off the event loop. Rejects with `NativeError`, the verifier's log in `log`. */
   load(options: LoadOptions): Promise<BpfObject>
@@ -156,6 +164,17 @@ export interface Bpf {
   linkInfo(id: number): LinkInfo
   /** The links on one device in order, by BPF_PROG_QUERY. */
   queryTcx(ifindex: number, direction: 'ingress' | 'egress'): Array<{ linkId: number; programId: number }>
+  /**
+   * For kernels without tcx (before 6.6). Unlike a link, a filter has no descriptor: it runs until it is detached or the device is gone.
+   * Replaces the filter of that place atomically; true when the qdisc had to be created, so that the caller may delete it later.
+   */
+  attachClsact(program: Program, place: ClsactPlace): boolean
+  /** False when there was none. */
+  detachClsact(place: ClsactPlace): boolean
+  /** Id of the program there. */
+  queryClsact(place: ClsactPlace): number | undefined
+  /** Deletes the qdisc with all its filters, whoever made them. False when there was none. */
+  deleteClsact(ifindex: number): boolean
   /** Calls back with each record until closed. Keeps the process alive until then. */
   ringBuffer(map: BpfMap, onRecord: (record: Buffer) => void): Handle
 }

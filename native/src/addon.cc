@@ -19,14 +19,16 @@ static bool is_bpffs(const Napi::CallbackInfo &info)
 {
 	std::string path = to_text(info[0], "path");
 	struct statfs status;
-	check_errno(statfs(path.c_str(), &status), [&] { return "read the file system of " + path; });
+	check_errno(statfs(path.c_str(), &status),
+		    [&] { return "read the file system of " + path; });
 	return status.f_type == BPF_FS_MAGIC;
 }
 
 static void mount_bpffs(const Napi::CallbackInfo &info)
 {
 	std::string path = to_text(info[0], "path");
-	check_errno(mount("bpf", path.c_str(), "bpf", 0, "mode=0700"), [&] { return "mount a bpffs at " + path; });
+	check_errno(mount("bpf", path.c_str(), "bpf", 0, "mode=0700"),
+		    [&] { return "mount a bpffs at " + path; });
 }
 
 static void unmount(const Napi::CallbackInfo &info)

@@ -11,8 +11,10 @@
 
 static int parse_prefix_length(const std::string &text, int most, const std::string &operation)
 {
-	if (text.empty() || text.size() > 3 || text.find_first_not_of("0123456789") != text.npos || std::stoi(text) > most)
-		throw Failure(EINVAL, operation, "its prefix length is not one of 0 to " + std::to_string(most));
+	if (text.empty() || text.size() > 3 || text.find_first_not_of("0123456789") != text.npos ||
+	    std::stoi(text) > most)
+		throw Failure(EINVAL, operation,
+			      "its prefix length is not one of 0 to " + std::to_string(most));
 	return std::stoi(text);
 }
 
@@ -30,7 +32,8 @@ AddressPointer parse_address(const std::string &text)
 
 	AddressPointer address(nl_addr_build(family, bytes, size));
 	if (slash != text.npos)
-		nl_addr_set_prefixlen(address.get(), parse_prefix_length(text.substr(slash + 1), size * 8, operation));
+		nl_addr_set_prefixlen(address.get(), parse_prefix_length(text.substr(slash + 1),
+									 size * 8, operation));
 	return address;
 }
 
@@ -38,7 +41,8 @@ AddressPointer parse_mac(const std::string &text)
 {
 	ether_addr mac;
 	if (text.size() != 17 || !ether_aton_r(text.c_str(), &mac))
-		throw Failure(EINVAL, "read MAC address " + quoted(text), "it has not the form 02:00:00:00:00:01");
+		throw Failure(EINVAL, "read MAC address " + quoted(text),
+			      "it has not the form 02:00:00:00:00:01");
 	return AddressPointer(nl_addr_build(AF_LLC, &mac, sizeof(mac)));
 }
 
@@ -61,7 +65,8 @@ std::string format_mac(nl_addr *address)
 
 	auto b = static_cast<const uint8_t *>(nl_addr_get_binary_addr(address));
 	char text[18];
-	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
+	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4],
+		 b[5]);
 	return text;
 }
 

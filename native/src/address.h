@@ -8,11 +8,15 @@
 #include <string>
 
 struct PutAddress {
-	void operator()(nl_addr *address) const { nl_addr_put(address); }
+	void operator()(nl_addr *address) const
+	{
+		nl_addr_put(address);
+	}
 };
 using AddressPointer = std::unique_ptr<nl_addr, PutAddress>;
 
-// "10.0.0.1/24", "fd00::/64"; without a prefix length it is the whole address. EINVAL for anything else.
+// "10.0.0.1/24", "fd00::/64"; without a prefix length it is the whole address. EINVAL for anything
+// else.
 AddressPointer parse_address(const std::string &text);
 
 // "02:00:00:00:00:01". EINVAL for anything else.

@@ -2,11 +2,13 @@
 // The functions of the exported object `bpf`: creation, opening and listing.
 #include "bpf.h"
 
+#include "bpf_clsact.h"
 #include "bpf_link.h"
 #include "bpf_map.h"
 #include "bpf_object.h"
 #include "bpf_program.h"
 #include "bpf_ring.h"
+#include "libbpf_log.h"
 #include "value.h"
 
 #include <bpf/bpf.h>
@@ -22,26 +24,26 @@ static Napi::Value create_map(const Napi::CallbackInfo &info)
 		options.inner_map_fd = BpfMap::unwrap(inner, "inner").resource().fd.get();
 
 	int fd = bpf_map_create(map_type_named(to_text(given.Get("type"), "type")), name.c_str(),
-				to_number(given.Get("keySize"), "keySize"), to_number(given.Get("valueSize"), "valueSize"),
+				to_number(given.Get("keySize"), "keySize"),
+				to_number(given.Get("valueSize"), "valueSize"),
 				to_number(given.Get("maxEntries"), "maxEntries"), &options);
 	check(fd, [&] { return "create map " + quoted(name); });
 	return BpfMap::create(info.Env(), MapResource(Fd(fd)));
 }
 
-template <typename T, BpfKind Kind>
-static Napi::Value open_path(const Napi::CallbackInfo &info)
+template <typename T, BpfKind Kind> static Napi::Value open_path(const Napi::CallbackInfo &info)
 {
-	return T::create(info.Env(), typename T::Resource(open_pinned(to_text(info[0], "path"), Kind)));
+	return T::create(info.Env(),
+			 typename T::Resource(open_pinned(to_text(info[0], "path"), Kind)));
 }
 
-template <typename T, BpfKind Kind>
-static Napi::Value open_id(const Napi::CallbackInfo &info)
+template <typename T, BpfKind Kind> static Napi::Value open_id(const Napi::CallbackInfo &info)
 {
-	return T::create(info.Env(), typename T::Resource(open_by_id(to_number(info[0], "id"), Kind)));
+	return T::create(info.Env(),
+			 typename T::Resource(open_by_id(to_number(info[0], "id"), Kind)));
 }
 
-template <int (*Next)(__u32, __u32 *)>
-static Napi::Value ids(const Napi::CallbackInfo &info)
+template <int (*Next)(__u32, __u32 *)> static Napi::Value ids(const Napi::CallbackInfo &info)
 {
 	auto list = Napi::Array::New(info.Env());
 	__u32 id = 0;
@@ -59,7 +61,8 @@ static Napi::Value link_info_by_id(const Napi::CallbackInfo &info)
 	return describe_link(info.Env(), open_by_id(to_number(info[0], "id"), BpfKind::link));
 }
 
-// BPF_PROG_QUERY's attributes since Linux 6.6, which Debian 12's linux/bpf.h and libbpf 1.1 do not know.
+// BPF_PROG_QUERY's attributes since Linux 6.6, which Debian 12's linux/bpf.h and libbpf 1.1 do not
+// know.
 struct TcxQuery {
 	uint32_t ifindex, attach_type, query_flags, attach_flags;
 	uint64_t program_ids;
@@ -78,8 +81,9 @@ static Napi::Value query_tcx(const Napi::CallbackInfo &info)
 	query.program_ids = reinterpret_cast<uintptr_t>(programs);
 	query.link_ids = reinterpret_cast<uintptr_t>(links);
 	query.count = kMostPrograms;
-	check_errno(syscall(__NR_bpf, BPF_PROG_QUERY, &query, sizeof(query)),
-		    [&] { return "query tcx links of interface " + std::to_string(query.ifindex); });
+	check_errno(syscall(__NR_bpf, BPF_PROG_QUERY, &query, sizeof(query)), [&] {
+		return "query tcx links of interface " + std::to_string(query.ifindex);
+	});
 
 	auto list = Napi::Array::New(info.Env(), query.count);
 	for (uint32_t i = 0; i < query.count; i++) {
@@ -93,6 +97,8 @@ static Napi::Value query_tcx(const Napi::CallbackInfo &info)
 
 Napi::Object export_bpf(Napi::Env env)
 {
+	redirect_libbpf_log();
+
 	auto exports = Napi::Object::New(env);
 	exports["load"] = Napi::Function::New(env, load, "load");
 	export_function<create_map>(exports, "createMap");
@@ -106,6 +112,10 @@ Napi::Object export_bpf(Napi::Env env)
 	export_function<ids<bpf_link_get_next_id>>(exports, "linkIds");
 	export_function<link_info_by_id>(exports, "linkInfo");
 	export_function<query_tcx>(exports, "queryTcx");
+	export_function<attach_clsact>(exports, "attachClsact");
+	export_function<detach_clsact>(exports, "detachClsact");
+	export_function<query_clsact>(exports, "queryClsact");
+	export_function<delete_clsact>(exports, "deleteClsact");
 	export_function<watch_ring_buffer>(exports, "ringBuffer");
 	return exports;
 }

@@ -51,10 +51,12 @@ Fd open_pinned(const std::string &path, BpfKind kind)
 
 Fd open_by_id(uint32_t id, BpfKind kind)
 {
-	auto get = kind == BpfKind::map     ? bpf_map_get_fd_by_id
+	auto get = kind == BpfKind::map	      ? bpf_map_get_fd_by_id
 		   : kind == BpfKind::program ? bpf_prog_get_fd_by_id
 					      : bpf_link_get_fd_by_id;
-	return Fd(check(get(id), [&] { return std::string("open ") + name_of(kind) + " " + std::to_string(id); }));
+	return Fd(check(get(id), [&] {
+		return std::string("open ") + name_of(kind) + " " + std::to_string(id);
+	}));
 }
 
 void pin(const Fd &fd, const std::string &path, const std::string &label)
@@ -70,15 +72,24 @@ void pin(const Fd &fd, const std::string &path, const std::string &label)
 	throw Failure(-result, "pin " + label + " at " + path, reason);
 }
 
-template <typename Info>
-static Info info_of(const Fd &fd, const char *what)
+template <typename Info> static Info info_of(const Fd &fd, const char *what)
 {
 	Info info = {};
 	__u32 size = sizeof(info);
-	check(bpf_obj_get_info_by_fd(fd.get(), &info, &size), [&] { return std::string("read info of ") + what; });
+	check(bpf_obj_get_info_by_fd(fd.get(), &info, &size),
+	      [&] { return std::string("read info of ") + what; });
 	return info;
 }
 
-bpf_map_info map_info(const Fd &fd) { return info_of<bpf_map_info>(fd, "map"); }
-bpf_prog_info program_info(const Fd &fd) { return info_of<bpf_prog_info>(fd, "program"); }
-bpf_link_info link_info(const Fd &fd) { return info_of<bpf_link_info>(fd, "link"); }
+bpf_map_info map_info(const Fd &fd)
+{
+	return info_of<bpf_map_info>(fd, "map");
+}
+bpf_prog_info program_info(const Fd &fd)
+{
+	return info_of<bpf_prog_info>(fd, "program");
+}
+bpf_link_info link_info(const Fd &fd)
+{
+	return info_of<bpf_link_info>(fd, "link");
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What maps, programs and links have in common: descriptors that are pinned, opened by path or id, and described.
+// What maps, programs and links have in common: descriptors that are pinned, opened by path or id,
+// and described.
 #pragma once
 
 #include "fd.h"

@@ -19,6 +19,18 @@ uint32_t tcx_attach_type(const std::string &direction)
 	throw Failure(EINVAL, "read argument \"direction\"", "it is neither ingress nor egress");
 }
 
+const char *tcx_reason(int error)
+{
+	switch (error) {
+	case EEXIST:
+		return "the program is attached there already";
+	case ENOLINK:
+		return "the link is detached";
+	default:
+		return "";
+	}
+}
+
 std::vector<Napi::ClassPropertyDescriptor<Link>> Link::members()
 {
 	return {
@@ -49,16 +61,25 @@ Napi::Value describe_link(Napi::Env env, const Fd &fd)
 	return result;
 }
 
-Napi::Value Link::info(const Napi::CallbackInfo &call) { return describe_link(call.Env(), resource().fd); }
+Napi::Value Link::info(const Napi::CallbackInfo &call)
+{
+	return describe_link(call.Env(), resource().fd);
+}
 
 void Link::update(const Napi::CallbackInfo &info)
 {
 	Program &program = Program::unwrap(info[0], "program");
-	check(bpf_link_update(resource().fd.get(), program.resource().fd.get(), nullptr),
-	      [&] { return "replace the program of " + label() + " by " + program.label(); });
+	int result = bpf_link_update(resource().fd.get(), program.resource().fd.get(), nullptr);
+	if (result < 0)
+		throw Failure(-result,
+			      "replace the program of " + label() + " by " + program.label(),
+			      tcx_reason(-result));
 }
 
-void Link::pin(const Napi::CallbackInfo &info) { ::pin(resource().fd, to_text(info[0], "path"), label()); }
+void Link::pin(const Napi::CallbackInfo &info)
+{
+	::pin(resource().fd, to_text(info[0], "path"), label());
+}
 
 void Link::detach(const Napi::CallbackInfo &)
 {

@@ -8,6 +8,9 @@
 // `direction` is ingress or egress; EINVAL for anything else.
 uint32_t tcx_attach_type(const std::string &direction);
 
+// What an errno of a tcx link means; empty for the usual meaning.
+const char *tcx_reason(int error);
+
 // The contract's LinkInfo.
 Napi::Value describe_link(Napi::Env env, const Fd &fd);
 
@@ -15,7 +18,10 @@ struct LinkResource {
 	Fd fd;
 
 	explicit LinkResource(Fd fd) : fd(std::move(fd)) {}
-	std::string label() const { return "link " + std::to_string(link_info(fd).id); }
+	std::string label() const
+	{
+		return "link " + std::to_string(link_info(fd).id);
+	}
 };
 
 class Link : public Handle<Link, LinkResource>

@@ -81,7 +81,8 @@ static bool read_batches(const MapResource &map, Entries &entries)
 {
 	size_t key_size = map.info.key_size, value_size = map.stored_value_size();
 	size_t chunk = batch_size(map);
-	std::vector<uint8_t> position(std::max<size_t>(key_size, sizeof(uint32_t))), next(position.size());
+	std::vector<uint8_t> position(std::max<size_t>(key_size, sizeof(uint32_t))),
+		next(position.size());
 	bool first = true;
 
 	for (;;) {
@@ -89,9 +90,10 @@ static bool read_batches(const MapResource &map, Entries &entries)
 		entries.values.resize((entries.count + chunk) * value_size);
 
 		__u32 count = chunk;
-		int result = bpf_map_lookup_batch(map.fd.get(), first ? nullptr : position.data(), next.data(),
-						  &entries.keys[entries.count * key_size],
-						  &entries.values[entries.count * value_size], &count, nullptr);
+		int result = bpf_map_lookup_batch(
+			map.fd.get(), first ? nullptr : position.data(), next.data(),
+			&entries.keys[entries.count * key_size],
+			&entries.values[entries.count * value_size], &count, nullptr);
 		if (first && (result == -524 || result == -EOPNOTSUPP || result == -EINVAL))
 			return false;
 		if (result == -ENOSPC) { // a hash bucket holds more than a chunk
@@ -114,7 +116,8 @@ static void read_one(const MapResource &map, const void *key, Entries &entries)
 	size_t value_size = map.stored_value_size();
 	entries.values.resize((entries.count + 1) * value_size);
 
-	int result = bpf_map_lookup_elem(map.fd.get(), key, &entries.values[entries.count * value_size]);
+	int result =
+		bpf_map_lookup_elem(map.fd.get(), key, &entries.values[entries.count * value_size]);
 	if (result == -ENOENT)
 		return;
 	check(result, [&] { return "read entries of " + map.label(); });
@@ -132,7 +135,8 @@ static void read_one_by_one(const MapResource &map, Entries &entries)
 	bool first = true;
 
 	for (uint32_t i = 0; i < map.info.max_entries; i++) {
-		int result = bpf_map_get_next_key(map.fd.get(), first ? nullptr : key.data(), next.data());
+		int result = bpf_map_get_next_key(map.fd.get(), first ? nullptr : key.data(),
+						  next.data());
 		if (result == -ENOENT)
 			return;
 		check(result, [&] { return "read keys of " + map.label(); });
@@ -153,8 +157,8 @@ static Entries read_entries(const MapResource &map)
 }
 
 /*
- * Calls `each` with the index of every distinct key. A key deleted meanwhile sends the kernel's walk of an LPM trie
- * back to the start, so that it reports others twice.
+ * Calls `each` with the index of every distinct key. A key deleted meanwhile sends the kernel's
+ * walk of an LPM trie back to the start, so that it reports others twice.
  */
 template <typename Each>
 static void for_distinct(const Entries &entries, size_t key_size, Each each)
@@ -204,8 +208,8 @@ static void check_size(const MapResource &map, const char *what, size_t size, si
 {
 	if (size != expected)
 		throw Failure(EINVAL, "use " + map.label(),
-			      std::string("its ") + what + " has " + std::to_string(expected) + " bytes, not " +
-				      std::to_string(size));
+			      std::string("its ") + what + " has " + std::to_string(expected) +
+				      " bytes, not " + std::to_string(size));
 }
 
 const uint8_t *BpfMap::key(Napi::Value value) const
@@ -253,7 +257,10 @@ static uint64_t update_flags(Napi::Value value)
 	throw Failure(EINVAL, "read argument \"mode\"", "it is not any, ifAbsent or ifPresent");
 }
 
-void BpfMap::put(const Napi::CallbackInfo &info) { write(key(info[0]), value(info[1]), update_flags(info[2])); }
+void BpfMap::put(const Napi::CallbackInfo &info)
+{
+	write(key(info[0]), value(info[1]), update_flags(info[2]));
+}
 
 void BpfMap::put_map(const Napi::CallbackInfo &info)
 {
@@ -289,13 +296,15 @@ void BpfMap::put_all(const Napi::CallbackInfo &info)
 		return;
 
 	__u32 count = entries.count;
-	int result = bpf_map_update_batch(resource().fd.get(), entries.keys.data(), entries.values.data(), &count,
-					  nullptr);
+	int result = bpf_map_update_batch(resource().fd.get(), entries.keys.data(),
+					  entries.values.data(), &count, nullptr);
 	if (result == -524 || result == -EOPNOTSUPP)
 		for (size_t i = 0; i < entries.count; i++)
-			write(&entries.keys[i * key_size], &entries.values[i * value_size], BPF_ANY);
+			write(&entries.keys[i * key_size], &entries.values[i * value_size],
+			      BPF_ANY);
 	else if (result < 0)
-		throw Failure(-result, "write " + std::to_string(entries.count) + " entries of " + label(),
+		throw Failure(-result,
+			      "write " + std::to_string(entries.count) + " entries of " + label(),
 			      result == -E2BIG ? "the map is full, or has no such index" : "");
 }
 
@@ -309,7 +318,10 @@ bool BpfMap::erase_key(const void *key) const
 	return true;
 }
 
-bool BpfMap::erase(const Napi::CallbackInfo &info) { return erase_key(key(info[0])); }
+bool BpfMap::erase(const Napi::CallbackInfo &info)
+{
+	return erase_key(key(info[0]));
+}
 
 bool BpfMap::erase_program(const Napi::CallbackInfo &info)
 {
@@ -349,4 +361,7 @@ Napi::Value BpfMap::keys(const Napi::CallbackInfo &info)
 	return result;
 }
 
-void BpfMap::pin(const Napi::CallbackInfo &info) { ::pin(resource().fd, to_text(info[0], "path"), label()); }
+void BpfMap::pin(const Napi::CallbackInfo &info)
+{
+	::pin(resource().fd, to_text(info[0], "path"), label());
+}

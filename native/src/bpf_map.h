@@ -15,7 +15,10 @@ struct MapResource {
 	bpf_map_info info;
 
 	explicit MapResource(Fd fd, std::string name = {});
-	std::string label() const { return "map " + quoted(name); }
+	std::string label() const
+	{
+		return "map " + quoted(name);
+	}
 	size_t stored_value_size() const; // of all CPUs together for per-CPU maps
 };
 

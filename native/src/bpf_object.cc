@@ -4,6 +4,7 @@
 
 #include "bpf_map.h"
 #include "bpf_program.h"
+#include "libbpf_log.h"
 #include "value.h"
 
 #include <bpf/bpf.h>
@@ -11,7 +12,6 @@
 #include <bpf/libbpf.h>
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 using ByteVector = std::vector<uint8_t>;
@@ -24,38 +24,21 @@ struct LoadOptions {
 	std::vector<std::pair<std::string, Fd>> reuse;
 	std::vector<std::pair<std::string, uint32_t>> max_entries;
 
-	std::string operation() const { return "load " + (path.empty() ? "object " + quoted(name) : path); }
+	std::string operation() const
+	{
+		return "load " + (path.empty() ? "object " + quoted(name) : path);
+	}
 };
 
 struct Loaded {
 	std::vector<std::pair<std::string, Fd>> programs, maps;
 };
 
-// What libbpf says while this thread loads; it holds the verifier's log when a program is refused.
-static thread_local std::string *t_log = nullptr;
-
-static int keep_log(libbpf_print_level level, const char *format, va_list arguments)
-{
-	if (level == LIBBPF_DEBUG || !t_log)
-		return 0;
-
-	char *line = nullptr;
-	int length = vasprintf(&line, format, arguments);
-	if (length >= 0)
-		t_log->append(line, length);
-	free(line);
-	return 0;
-}
-
-class LogCapture
-{
-public:
-	explicit LogCapture(std::string &log) { t_log = &log; }
-	~LogCapture() { t_log = nullptr; }
-};
-
 struct CloseObject {
-	void operator()(bpf_object *object) const { bpf_object__close(object); }
+	void operator()(bpf_object *object) const
+	{
+		bpf_object__close(object);
+	}
 };
 using ObjectPointer = std::unique_ptr<bpf_object, CloseObject>;
 
@@ -66,7 +49,8 @@ static ObjectPointer open_object(const LoadOptions &options)
 		open_options.object_name = options.name.c_str();
 
 	bpf_object *object = options.path.empty()
-				     ? bpf_object__open_mem(options.image.data(), options.image.size(), &open_options)
+				     ? bpf_object__open_mem(options.image.data(),
+							    options.image.size(), &open_options)
 				     : bpf_object__open_file(options.path.c_str(), &open_options);
 	if (!object && errno >= __LIBBPF_ERRNO__START) {
 		char reason[128];
@@ -92,7 +76,8 @@ struct Variable {
 	uint32_t offset, size;
 };
 
-static Variable find_variable(bpf_object *object, const std::string &name, const std::string &operation)
+static Variable find_variable(bpf_object *object, const std::string &name,
+			      const std::string &operation)
 {
 	const btf *types = bpf_object__btf(object);
 
@@ -101,10 +86,12 @@ static Variable find_variable(bpf_object *object, const std::string &name, const
 		if (!btf_is_datasec(type))
 			continue;
 
-		bpf_map *section = bpf_object__find_map_by_name(object, btf__name_by_offset(types, type->name_off));
+		bpf_map *section = bpf_object__find_map_by_name(
+			object, btf__name_by_offset(types, type->name_off));
 		const btf_var_secinfo *place = btf_var_secinfos(type);
 		for (int i = 0; section && i < btf_vlen(type); i++, place++)
-			if (name == btf__name_by_offset(types, btf__type_by_id(types, place->type)->name_off))
+			if (name == btf__name_by_offset(
+					    types, btf__type_by_id(types, place->type)->name_off))
 				return {section, place->offset, place->size};
 	}
 	throw Failure(EINVAL, operation, "the object has no variable " + quoted(name));
@@ -116,31 +103,37 @@ static void set_variable(bpf_object *object, const std::string &name, const Byte
 	Variable variable = find_variable(object, name, operation);
 	if (variable.size != bytes.size())
 		throw Failure(EINVAL, operation,
-			      "variable " + quoted(name) + " has " + std::to_string(variable.size) + " bytes, not " +
-				      std::to_string(bytes.size()));
+			      "variable " + quoted(name) + " has " + std::to_string(variable.size) +
+				      " bytes, not " + std::to_string(bytes.size()));
 
 	size_t size = 0;
-	auto initial = static_cast<const uint8_t *>(bpf_map__initial_value(variable.section, &size));
+	auto initial =
+		static_cast<const uint8_t *>(bpf_map__initial_value(variable.section, &size));
 	ByteVector contents(initial, initial + size);
 	std::copy(bytes.begin(), bytes.end(), contents.begin() + variable.offset);
-	check(bpf_map__set_initial_value(variable.section, contents.data(), size), [&] { return operation; });
+	check(bpf_map__set_initial_value(variable.section, contents.data(), size),
+	      [&] { return operation; });
 }
 
 static std::string layout(uint32_t type, uint32_t key_size, uint32_t value_size)
 {
-	return std::string(map_type_name(type)) + " with keys of " + std::to_string(key_size) + " and values of " +
-	       std::to_string(value_size) + " bytes";
+	return std::string(map_type_name(type)) + " with keys of " + std::to_string(key_size) +
+	       " and values of " + std::to_string(value_size) + " bytes";
 }
 
-static void reuse_map(bpf_object *object, const std::string &name, const Fd &fd, const std::string &operation)
+static void reuse_map(bpf_object *object, const std::string &name, const Fd &fd,
+		      const std::string &operation)
 {
 	bpf_map *map = find_map(object, name, operation);
 	bpf_map_info existing = map_info(fd);
-	std::string wanted = layout(bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map));
+	std::string wanted =
+		layout(bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map));
 	std::string found = layout(existing.type, existing.key_size, existing.value_size);
 
 	if (wanted != found)
-		throw Failure(EINVAL, operation, "map " + quoted(name) + " is " + wanted + ", the given one is " + found);
+		throw Failure(EINVAL, operation,
+			      "map " + quoted(name) + " is " + wanted + ", the given one is " +
+				      found);
 	check(bpf_map__reuse_fd(map, fd.get()), [&] { return operation; });
 }
 
@@ -163,14 +156,15 @@ static Loaded load_object(const LoadOptions &options)
 	for (auto &[name, fd] : options.reuse)
 		reuse_map(object.get(), name, fd, operation);
 	for (auto &[name, count] : options.max_entries)
-		check(bpf_map__set_max_entries(find_map(object.get(), name, operation), count), [&] { return operation; });
+		check(bpf_map__set_max_entries(find_map(object.get(), name, operation), count),
+		      [&] { return operation; });
 	check(bpf_object__load(object.get()), [&] { return operation; });
 
-	bpf_program *program;
-	bpf_object__for_each_program (program, object.get())
-		loaded.programs.emplace_back(bpf_program__name(program), duplicate(bpf_program__fd(program)));
-	bpf_map *map;
-	bpf_object__for_each_map (map, object.get())
+	for (bpf_program *program = nullptr;
+	     (program = bpf_object__next_program(object.get(), program));)
+		loaded.programs.emplace_back(bpf_program__name(program),
+					     duplicate(bpf_program__fd(program)));
+	for (bpf_map *map = nullptr; (map = bpf_object__next_map(object.get(), map));)
 		loaded.maps.emplace_back(map_name(map), duplicate(bpf_map__fd(map)));
 	return loaded;
 }
@@ -182,7 +176,8 @@ static Napi::Object handles_by_name(Napi::Env env, std::vector<std::pair<std::st
 	Napi::Function set = map.Get("set").As<Napi::Function>();
 
 	for (auto &[name, fd] : fds)
-		set.Call(map, {Napi::String::New(env, name), T::create(env, typename T::Resource(std::move(fd), name))});
+		set.Call(map, {Napi::String::New(env, name),
+			       T::create(env, typename T::Resource(std::move(fd), name))});
 	return map;
 }
 
@@ -218,8 +213,10 @@ protected:
 
 		try {
 			promise.Resolve(BpfObject::create(
-				env, {options_.path.empty() ? options_.name : options_.path, Napi::Persistent(handles_by_name<Program>(env, loaded_.programs)),
-				      Napi::Persistent(handles_by_name<BpfMap>(env, loaded_.maps))}));
+				env,
+				{options_.path.empty() ? options_.name : options_.path,
+				 Napi::Persistent(handles_by_name<Program>(env, loaded_.programs)),
+				 Napi::Persistent(handles_by_name<BpfMap>(env, loaded_.maps))}));
 		} catch (const Failure &failure) {
 			promise.Reject(failure.to_error(env).Value());
 		}
@@ -275,9 +272,6 @@ static LoadOptions read_options(Napi::Object given)
 
 Napi::Value load(const Napi::CallbackInfo &info)
 {
-	static std::once_flag print_redirected;
-	std::call_once(print_redirected, [] { libbpf_set_print(keep_log); });
-
 	try {
 		auto loader = new Loader(info.Env(), read_options(to_object(info[0], "options")));
 		Napi::Promise promise = loader->promise.Promise();
@@ -295,15 +289,22 @@ std::vector<Napi::ClassPropertyDescriptor<BpfObject>> BpfObject::members()
 	return {property<&BpfObject::programs>("programs"), property<&BpfObject::maps>("maps")};
 }
 
-Napi::Value BpfObject::programs(const Napi::CallbackInfo &) { return resource().programs.Value(); }
-Napi::Value BpfObject::maps(const Napi::CallbackInfo &) { return resource().maps.Value(); }
+Napi::Value BpfObject::programs(const Napi::CallbackInfo &)
+{
+	return resource().programs.Value();
+}
+Napi::Value BpfObject::maps(const Napi::CallbackInfo &)
+{
+	return resource().maps.Value();
+}
 
 static void close_all(Napi::Object handles)
 {
-	Napi::Function close_each = Napi::Function::New(handles.Env(), [](const Napi::CallbackInfo &info) {
-		Napi::Object handle = info[0].As<Napi::Object>();
-		handle.Get("close").As<Napi::Function>().Call(handle, {});
-	});
+	Napi::Function close_each =
+		Napi::Function::New(handles.Env(), [](const Napi::CallbackInfo &info) {
+			Napi::Object handle = info[0].As<Napi::Object>();
+			handle.Get("close").As<Napi::Function>().Call(handle, {});
+		});
 	handles.Get("forEach").As<Napi::Function>().Call(handles, {close_each});
 }
 

@@ -8,7 +8,10 @@ struct ObjectResource {
 	std::string name;
 	Napi::ObjectReference programs, maps; // JavaScript Maps: ELF name → handle
 
-	std::string label() const { return "object " + quoted(name); }
+	std::string label() const
+	{
+		return "object " + quoted(name);
+	}
 };
 
 class BpfObject : public Handle<BpfObject, ObjectResource>

@@ -10,7 +10,8 @@
 #include <memory>
 #include <vector>
 
-ProgramResource::ProgramResource(Fd owned, std::string known_name) : fd(std::move(owned)), name(std::move(known_name))
+ProgramResource::ProgramResource(Fd owned, std::string known_name)
+	: fd(std::move(owned)), name(std::move(known_name))
 {
 	if (name.empty())
 		name = program_info(fd).name;
@@ -34,7 +35,8 @@ static std::vector<uint32_t> map_ids(const Fd &fd)
 
 	info.nr_map_ids = ids.size();
 	info.map_ids = reinterpret_cast<uintptr_t>(ids.data());
-	check(bpf_obj_get_info_by_fd(fd.get(), &info, &size), [] { return "read the maps of a program"; });
+	check(bpf_obj_get_info_by_fd(fd.get(), &info, &size),
+	      [] { return "read the maps of a program"; });
 	return ids;
 }
 
@@ -89,7 +91,8 @@ Napi::Value Program::test_run(const Napi::CallbackInfo &info)
 		options.ctx_in = bytes.data;
 		options.ctx_size_in = bytes.size;
 	}
-	check(bpf_prog_test_run_opts(resource().fd.get(), &options), [&] { return "run " + label(); });
+	check(bpf_prog_test_run_opts(resource().fd.get(), &options),
+	      [&] { return "run " + label(); });
 
 	auto result = Napi::Object::New(info.Env());
 	result["verdict"] = static_cast<int32_t>(options.retval);
@@ -99,7 +102,10 @@ Napi::Value Program::test_run(const Napi::CallbackInfo &info)
 	return result;
 }
 
-void Program::pin(const Napi::CallbackInfo &info) { ::pin(resource().fd, to_text(info[0], "path"), label()); }
+void Program::pin(const Napi::CallbackInfo &info)
+{
+	::pin(resource().fd, to_text(info[0], "path"), label());
+}
 
 Napi::Value Program::attach_tcx(const Napi::CallbackInfo &info)
 {
@@ -107,8 +113,11 @@ Napi::Value Program::attach_tcx(const Napi::CallbackInfo &info)
 	std::string direction = to_text(info[1], "direction");
 	auto type = static_cast<bpf_attach_type>(tcx_attach_type(direction));
 
-	Fd fd(check(bpf_link_create(resource().fd.get(), ifindex, type, nullptr), [&] {
-		return "attach " + label() + " to " + direction + " of interface " + std::to_string(ifindex);
-	}));
-	return Link::create(info.Env(), LinkResource(std::move(fd)));
+	int fd = bpf_link_create(resource().fd.get(), ifindex, type, nullptr);
+	if (fd < 0)
+		throw Failure(-fd,
+			      "attach " + label() + " to " + direction + " of interface " +
+				      std::to_string(ifindex),
+			      tcx_reason(-fd));
+	return Link::create(info.Env(), LinkResource(Fd(fd)));
 }

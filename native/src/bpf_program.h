@@ -10,7 +10,10 @@ struct ProgramResource {
 	std::string name; // the full ELF name where it is known
 
 	explicit ProgramResource(Fd fd, std::string name = {});
-	std::string label() const { return "program " + quoted(name); }
+	std::string label() const
+	{
+		return "program " + quoted(name);
+	}
 };
 
 class Program : public Handle<Program, ProgramResource>

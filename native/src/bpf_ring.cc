@@ -9,7 +9,10 @@
 #include <bpf/libbpf.h>
 
 struct FreeRing {
-	void operator()(ring_buffer *ring) const { ring_buffer__free(ring); }
+	void operator()(ring_buffer *ring) const
+	{
+		ring_buffer__free(ring);
+	}
 };
 
 // A ring buffer, and the records that one pass over it found.
@@ -20,7 +23,8 @@ struct Ring {
 
 	static int keep(void *self, void *data, size_t size)
 	{
-		static_cast<Ring *>(self)->records.emplace_back(static_cast<const char *>(data), size);
+		static_cast<Ring *>(self)->records.emplace_back(static_cast<const char *>(data),
+								size);
 		return 0;
 	}
 };
@@ -42,8 +46,10 @@ Napi::Value watch_ring_buffer(const Napi::CallbackInfo &info)
 		ring->records.clear();
 		for (const std::string &record : records)
 			if (open())
-				callback.Call({to_buffer(callback.Env(), record.data(), record.size())});
+				callback.Call(
+					{to_buffer(callback.Env(), record.data(), record.size())});
 	};
 	int fd = ring_buffer__epoll_fd(ring->ring.get());
-	return Watch::create(info.Env(), WatchResource(info.Env(), map.label(), callback, fd, drain));
+	return Watch::create(info.Env(),
+			     WatchResource(info.Env(), map.label(), callback, fd, drain));
 }

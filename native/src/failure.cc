@@ -39,7 +39,8 @@ Failure Failure::closed(std::string operation)
 
 Napi::Error Failure::to_error(Napi::Env env) const
 {
-	Napi::Error error = Napi::Error::New(env, "cannot " + operation + ": " + reason + " (" + code + ")");
+	Napi::Error error =
+		Napi::Error::New(env, "cannot " + operation + ": " + reason + " (" + code + ")");
 
 	error.Set("name", Napi::String::New(env, "NativeError"));
 	error.Set("code", Napi::String::New(env, code));
@@ -50,4 +51,7 @@ Napi::Error Failure::to_error(Napi::Env env) const
 	return error;
 }
 
-std::string quoted(const std::string &name) { return '"' + name + '"'; }
+std::string quoted(const std::string &name)
+{
+	return '"' + name + '"';
+}

@@ -9,7 +9,7 @@
 
 struct Failure : std::exception {
 	std::string code;      // name of the errno, or CLOSED
-	int error;             // positive errno
+	int error;	       // positive errno
 	std::string operation; // what was tried and on what: pin map "sessions" at /x
 	std::string reason;
 	std::string log; // the verifier's or libbpf's words, where there are any
@@ -20,13 +20,16 @@ struct Failure : std::exception {
 	// Use of a handle after close().
 	static Failure closed(std::string operation);
 
-	const char *what() const noexcept override { return operation.c_str(); }
+	const char *what() const noexcept override
+	{
+		return operation.c_str();
+	}
 	Napi::Error to_error(Napi::Env env) const;
 };
 
-// Throws unless `result` is zero or positive; `result` is a negative errno, as libbpf 1.x returns it.
-template <typename Describe>
-int check(int result, Describe describe)
+// Throws unless `result` is zero or positive; `result` is a negative errno, as libbpf 1.x returns
+// it.
+template <typename Describe> int check(int result, Describe describe)
 {
 	if (result < 0)
 		throw Failure(-result, describe());
@@ -34,8 +37,7 @@ int check(int result, Describe describe)
 }
 
 // As `check`, for system calls that return -1 and set errno.
-template <typename Describe>
-int check_errno(int result, Describe describe)
+template <typename Describe> int check_errno(int result, Describe describe)
 {
 	return check(result < 0 ? -errno : result, describe);
 }

@@ -8,5 +8,6 @@
 
 Fd duplicate(int fd)
 {
-	return Fd(check_errno(fcntl(fd, F_DUPFD_CLOEXEC, 0), [] { return "duplicate a descriptor"; }));
+	return Fd(check_errno(fcntl(fd, F_DUPFD_CLOEXEC, 0),
+			      [] { return "duplicate a descriptor"; }));
 }

@@ -22,7 +22,10 @@ public:
 			close(fd_);
 	}
 
-	int get() const { return fd_; }
+	int get() const
+	{
+		return fd_;
+	}
 
 private:
 	int fd_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all handles share: one owner of a resource, close() twice without harm, CLOSED after that, closed when collected.
+// What all handles share: one owner of a resource, close() twice without harm, CLOSED after that,
+// closed when collected.
 #pragma once
 
 #include "failure.h"
@@ -11,9 +12,9 @@
 // The constructors of one Node environment (main thread or worker), by class name.
 using Constructors = std::map<std::string, Napi::FunctionReference>;
 
-// Calls Body and turns a Failure into the pending JavaScript exception; the result into a JavaScript value.
-template <typename Body>
-Napi::Value guarded(Napi::Env env, Body body)
+// Calls Body and turns a Failure into the pending JavaScript exception; the result into a
+// JavaScript value.
+template <typename Body> Napi::Value guarded(Napi::Env env, Body body)
 {
 	try {
 		if constexpr (std::is_void_v<decltype(body())>) {
@@ -28,21 +29,21 @@ Napi::Value guarded(Napi::Env env, Body body)
 }
 
 // Makes a plain function a property of an exported object.
-template <auto Function>
-void export_function(Napi::Object exports, const char *name)
+template <auto Function> void export_function(Napi::Object exports, const char *name)
 {
-	auto call = [](const Napi::CallbackInfo &info) { return guarded(info.Env(), [&] { return Function(info); }); };
+	auto call = [](const Napi::CallbackInfo &info) {
+		return guarded(info.Env(), [&] { return Function(info); });
+	};
 	exports[name] = Napi::Function::New(exports.Env(), call, name);
 }
 
 /*
- * The JavaScript object that owns a T::Resource. T provides:
- *   using Resource    moved in; its destructor releases what it owns; `std::string label() const` names it in errors
- *   kClassName        name of the JavaScript class
- *   members()         what it has beside `close` and `closed`, made by method() and property()
+ * The JavaScript object that owns a Resource: moved in, its destructor releases what it owns, and
+ * its `std::string label() const` names it in errors. T provides kClassName, the name of the
+ * JavaScript class, and members(), what it has beside `close` and `closed`, made by method() and
+ * property().
  */
-template <typename T, typename R>
-class Handle : public Napi::ObjectWrap<T>
+template <typename T, typename R> class Handle : public Napi::ObjectWrap<T>
 {
 public:
 	using Resource = R;
@@ -50,11 +51,15 @@ public:
 	static void define(Napi::Env env)
 	{
 		auto members = T::members();
-		members.push_back(Napi::InstanceWrap<T>::InstanceMethod("close", &Handle::close_from_js));
-		members.push_back(Napi::InstanceWrap<T>::InstanceAccessor("closed", &Handle::closed, nullptr));
+		members.push_back(
+			Napi::InstanceWrap<T>::InstanceMethod("close", &Handle::close_from_js));
+		members.push_back(Napi::InstanceWrap<T>::InstanceAccessor("closed", &Handle::closed,
+									  nullptr));
 
-		Napi::Function constructor = Napi::ObjectWrap<T>::DefineClass(env, T::kClassName, members);
-		(*env.GetInstanceData<Constructors>())[T::kClassName] = Napi::Persistent(constructor);
+		Napi::Function constructor =
+			Napi::ObjectWrap<T>::DefineClass(env, T::kClassName, members);
+		(*env.GetInstanceData<Constructors>())[T::kClassName] =
+			Napi::Persistent(constructor);
 	}
 
 	static Napi::Object create(Napi::Env env, Resource resource)
@@ -76,7 +81,8 @@ public:
 	explicit Handle(const Napi::CallbackInfo &info) : Napi::ObjectWrap<T>(info)
 	{
 		if (!info[0].IsExternal())
-			throw Failure(EPERM, std::string("construct ") + T::kClassName, "handles come from calls")
+			throw Failure(EPERM, std::string("construct ") + T::kClassName,
+				      "handles come from calls")
 				.to_error(info.Env());
 		resource_ = std::move(*info[0].As<Napi::External<Resource>>().Data());
 		label_ = resource_->label();
@@ -90,27 +96,35 @@ public:
 		return *resource_;
 	}
 
-	const std::string &label() const { return label_; }
+	const std::string &label() const
+	{
+		return label_;
+	}
 
-	bool is_closed() const { return !resource_; }
-	void close() { resource_.reset(); }
+	bool is_closed() const
+	{
+		return !resource_;
+	}
+
+	void close()
+	{
+		resource_.reset();
+	}
 
 protected:
-	template <auto Method>
-	static auto method(const char *name)
+	template <auto Method> static auto method(const char *name)
 	{
 		return Napi::InstanceWrap<T>::InstanceMethod(name, &Handle::template call<Method>);
 	}
 
-	template <auto Getter>
-	static auto property(const char *name)
+	template <auto Getter> static auto property(const char *name)
 	{
-		return Napi::InstanceWrap<T>::InstanceAccessor(name, &Handle::template call<Getter>, nullptr);
+		return Napi::InstanceWrap<T>::InstanceAccessor(name, &Handle::template call<Getter>,
+							       nullptr);
 	}
 
 private:
-	template <auto Method>
-	Napi::Value call(const Napi::CallbackInfo &info)
+	template <auto Method> Napi::Value call(const Napi::CallbackInfo &info)
 	{
 		return guarded(info.Env(), [&] {
 			resource();
@@ -118,7 +132,10 @@ private:
 		});
 	}
 
-	Napi::Value closed(const Napi::CallbackInfo &info) { return Napi::Boolean::New(info.Env(), is_closed()); }
+	Napi::Value closed(const Napi::CallbackInfo &info)
+	{
+		return Napi::Boolean::New(info.Env(), is_closed());
+	}
 
 	Napi::Value close_from_js(const Napi::CallbackInfo &info)
 	{

@@ -7,12 +7,16 @@
 
 #include <fcntl.h>
 
-NetlinkResource::NetlinkResource(Fd owned) : netns(std::move(owned)), socket(std::make_unique<NetlinkSocket>(netns)) {}
+NetlinkResource::NetlinkResource(Fd owned)
+	: netns(std::move(owned)), socket(std::make_unique<NetlinkSocket>(netns))
+{
+}
 
 Napi::Value open_netlink(const Napi::CallbackInfo &info)
 {
-	Fd netns = info[0].IsUndefined() ? own_netns()
-					 : duplicate(Netns::unwrap(info[0], "netns").resource().fd.get());
+	Fd netns = info[0].IsUndefined()
+			   ? own_netns()
+			   : duplicate(Netns::unwrap(info[0], "netns").resource().fd.get());
 	return Netlink::create(info.Env(), NetlinkResource(std::move(netns)));
 }
 
@@ -51,7 +55,8 @@ static std::string read_line(const std::string &path, const std::string &operati
 	return std::string(text, length);
 }
 
-static void write_line(const std::string &path, const std::string &value, const std::string &operation)
+static void write_line(const std::string &path, const std::string &value,
+		       const std::string &operation)
 {
 	Fd fd(check_errno(open(path.c_str(), O_WRONLY | O_CLOEXEC), [&] { return operation; }));
 	check_errno(write(fd.get(), value.data(), value.size()), [&] { return operation; });
@@ -67,7 +72,8 @@ std::string Netlink::sysctl(const Napi::CallbackInfo &info)
 	if (name.find("..") != name.npos)
 		throw Failure(EINVAL, operation, "the name leads outside /proc/sys/net");
 
-	// The kernel resolves /proc/sys/net by the network namespace of the thread that opens the file.
+	// The kernel resolves /proc/sys/net by the network namespace of the thread that opens the
+	// file.
 	in_netns(resource().netns, [&] {
 		if (writes)
 			write_line(path, value, operation);

@@ -12,7 +12,10 @@ struct NetlinkResource {
 	std::unique_ptr<NetlinkSocket> socket;
 
 	explicit NetlinkResource(Fd netns);
-	std::string label() const { return "netlink socket"; }
+	std::string label() const
+	{
+		return "netlink socket";
+	}
 };
 
 class Netlink : public Handle<Netlink, NetlinkResource>
@@ -49,17 +52,23 @@ private:
 	// netlink.cc
 	std::string sysctl(const Napi::CallbackInfo &info);
 
-	NetlinkSocket &socket() const { return *resource().socket; }
+	NetlinkSocket &socket() const
+	{
+		return *resource().socket;
+	}
 
-	// Performs a request. `describe` gives the operation of the error; `reason` may replace the kernel's words.
+	// Performs a request. `describe` gives the operation of the error; `reason` may replace the
+	// kernel's words.
 	template <typename Describe>
-	void request(MessagePointer message, Describe describe, const char *(*reason)(int) = nullptr)
+	void request(MessagePointer message, Describe describe,
+		     const char *(*reason)(int) = nullptr)
 	{
 		if (int result = socket().request(std::move(message)); result < 0)
 			refuse(-result, describe, reason ? reason(-result) : nullptr);
 	}
 
-	// As `request`; false when the kernel answers with the errno `absent`: the thing is not there.
+	// As `request`; false when the kernel answers with the errno `absent`: the thing is not
+	// there.
 	template <typename Describe>
 	bool request_unless(int absent, MessagePointer message, Describe describe)
 	{

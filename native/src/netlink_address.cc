@@ -14,9 +14,18 @@
 #include <netlink/route/route.h>
 
 struct PutObject {
-	void operator()(rtnl_addr *address) const { rtnl_addr_put(address); }
-	void operator()(rtnl_route *route) const { rtnl_route_put(route); }
-	void operator()(rtnl_neigh *neighbour) const { rtnl_neigh_put(neighbour); }
+	void operator()(rtnl_addr *address) const
+	{
+		rtnl_addr_put(address);
+	}
+	void operator()(rtnl_route *route) const
+	{
+		rtnl_route_put(route);
+	}
+	void operator()(rtnl_neigh *neighbour) const
+	{
+		rtnl_neigh_put(neighbour);
+	}
 };
 using AddrPointer = std::unique_ptr<rtnl_addr, PutObject>;
 using RoutePointer = std::unique_ptr<rtnl_route, PutObject>;
@@ -28,7 +37,10 @@ static bool selects(Napi::Value ifindex, uint32_t candidate)
 	return ifindex.IsUndefined() || to_number(ifindex, "ifindex") == candidate;
 }
 
-static bool is_ip(int family) { return family == AF_INET || family == AF_INET6; }
+static bool is_ip(int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
 
 Napi::Value Netlink::addresses(const Napi::CallbackInfo &info)
 {
@@ -42,8 +54,8 @@ Napi::Value Netlink::addresses(const Napi::CallbackInfo &info)
 
 		auto state = Napi::Object::New(info.Env());
 		state["ifindex"] = ifindex;
-		state["address"] =
-			format_cidr(rtnl_addr_get_local(address), rtnl_addr_get_prefixlen(address), family);
+		state["address"] = format_cidr(rtnl_addr_get_local(address),
+					       rtnl_addr_get_prefixlen(address), family);
 		list[list.Length()] = state;
 	});
 	return list;
@@ -67,8 +79,10 @@ void Netlink::add_address(const Napi::CallbackInfo &info)
 	if (rtnl_addr_get_family(address.get()) == AF_INET6)
 		rtnl_addr_set_flags(address.get(), IFA_F_NODAD); // usable at once
 
-	request(build([&](nl_msg **message) {
-			return rtnl_addr_build_add_request(address.get(), NLM_F_CREATE | NLM_F_EXCL, message);
+	request(
+		build([&](nl_msg **message) {
+			return rtnl_addr_build_add_request(address.get(), NLM_F_CREATE | NLM_F_EXCL,
+							   message);
 		}),
 		[&] { return "add address " + text + " to " + interface_label(ifindex); },
 		[](int error) { return error == EEXIST ? "it is there already" : nullptr; });
@@ -81,8 +95,9 @@ bool Netlink::delete_address(const Napi::CallbackInfo &info)
 	AddrPointer address = interface_address(ifindex, text);
 
 	return request_unless(
-		EADDRNOTAVAIL,
-		build([&](nl_msg **message) { return rtnl_addr_build_delete_request(address.get(), 0, message); }),
+		EADDRNOTAVAIL, build([&](nl_msg **message) {
+			return rtnl_addr_build_delete_request(address.get(), 0, message);
+		}),
 		[&] { return "delete address " + text + " from " + interface_label(ifindex); });
 }
 
@@ -91,7 +106,8 @@ static Napi::Object describe_route(Napi::Env env, rtnl_route *route, rtnl_nextho
 	nl_addr *destination = rtnl_route_get_dst(route);
 	auto state = Napi::Object::New(env);
 
-	state["destination"] = format_cidr(destination, destination ? nl_addr_get_prefixlen(destination) : 0,
+	state["destination"] = format_cidr(destination,
+					   destination ? nl_addr_get_prefixlen(destination) : 0,
 					   rtnl_route_get_family(route));
 	if (nl_addr *gateway = rtnl_route_nh_get_gateway(nexthop))
 		state["gateway"] = format_address(gateway);
@@ -120,7 +136,8 @@ Napi::Value Netlink::routes(const Napi::CallbackInfo &info)
 static RoutePointer read_route(Napi::Object options)
 {
 	RoutePointer route(rtnl_route_alloc());
-	AddressPointer destination = parse_address(to_text(options.Get("destination"), "destination"));
+	AddressPointer destination =
+		parse_address(to_text(options.Get("destination"), "destination"));
 	rtnl_nexthop *nexthop = rtnl_route_nh_alloc(); // the route becomes its owner
 
 	rtnl_route_set_family(route.get(), nl_addr_get_family(destination.get()));
@@ -135,8 +152,9 @@ static RoutePointer read_route(Napi::Object options)
 std::string Netlink::route_label(Napi::Object options)
 {
 	auto gateway = text_option(options, "gateway");
-	return "route to " + to_text(options.Get("destination"), "destination") + (gateway ? " via " + *gateway : "") +
-	       " on " + interface_label(to_number(options.Get("ifindex"), "ifindex"));
+	return "route to " + to_text(options.Get("destination"), "destination") +
+	       (gateway ? " via " + *gateway : "") + " on " +
+	       interface_label(to_number(options.Get("ifindex"), "ifindex"));
 }
 
 void Netlink::add_route(const Napi::CallbackInfo &info)
@@ -150,7 +168,8 @@ void Netlink::add_route(const Napi::CallbackInfo &info)
 		rtnl_route_set_metric(route.get(), RTAX_MTU, *mtu);
 
 	request(build([&](nl_msg **message) {
-			return rtnl_route_build_add_request(route.get(), NLM_F_CREATE | NLM_F_REPLACE, message);
+			return rtnl_route_build_add_request(route.get(),
+							    NLM_F_CREATE | NLM_F_REPLACE, message);
 		}),
 		[&] { return "add " + route_label(options); });
 }
@@ -163,9 +182,10 @@ bool Netlink::delete_route(const Napi::CallbackInfo &info)
 	rtnl_route_set_scope(route.get(), RT_SCOPE_NOWHERE);
 	rtnl_route_set_protocol(route.get(), RTPROT_UNSPEC);
 
-	return request_unless(
-		ESRCH, build([&](nl_msg **message) { return rtnl_route_build_del_request(route.get(), 0, message); }),
-		[&] { return "delete " + route_label(options); });
+	return request_unless(ESRCH, build([&](nl_msg **message) {
+				      return rtnl_route_build_del_request(route.get(), 0, message);
+			      }),
+			      [&] { return "delete " + route_label(options); });
 }
 
 Napi::Value Netlink::neighbours(const Napi::CallbackInfo &info)
@@ -212,7 +232,8 @@ void Netlink::add_neighbour(const Napi::CallbackInfo &info)
 	rtnl_neigh_set_state(neighbour.get(), NUD_PERMANENT);
 
 	request(build([&](nl_msg **message) {
-			return rtnl_neigh_build_add_request(neighbour.get(), NLM_F_CREATE | NLM_F_REPLACE, message);
+			return rtnl_neigh_build_add_request(neighbour.get(),
+							    NLM_F_CREATE | NLM_F_REPLACE, message);
 		}),
 		[&] { return "add " + neighbour_label(options); });
 }
@@ -222,8 +243,9 @@ bool Netlink::delete_neighbour(const Napi::CallbackInfo &info)
 	Napi::Object options = to_object(info[0], "neighbour");
 	NeighbourPointer neighbour = read_neighbour(options);
 
-	return request_unless(
-		ENOENT,
-		build([&](nl_msg **message) { return rtnl_neigh_build_delete_request(neighbour.get(), 0, message); }),
-		[&] { return "delete " + neighbour_label(options); });
+	return request_unless(ENOENT, build([&](nl_msg **message) {
+				      return rtnl_neigh_build_delete_request(neighbour.get(), 0,
+									     message);
+			      }),
+			      [&] { return "delete " + neighbour_label(options); });
 }

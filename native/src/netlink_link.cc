@@ -17,7 +17,10 @@
 #include <sys/ioctl.h>
 
 struct PutLink {
-	void operator()(rtnl_link *link) const { rtnl_link_put(link); }
+	void operator()(rtnl_link *link) const
+	{
+		rtnl_link_put(link);
+	}
 };
 using LinkPointer = std::unique_ptr<rtnl_link, PutLink>;
 
@@ -26,11 +29,15 @@ static std::string interface_name(Napi::Object options, const char *property)
 {
 	std::string name = to_text(options.Get(property), property);
 	if (name.empty() || name.size() >= IFNAMSIZ)
-		throw Failure(EINVAL, "name an interface " + quoted(name), "the name must have 1 to 15 characters");
+		throw Failure(EINVAL, "name an interface " + quoted(name),
+			      "the name must have 1 to 15 characters");
 	return name;
 }
 
-static const char *creation_reason(int error) { return error == EEXIST ? "name is taken" : nullptr; }
+static const char *creation_reason(int error)
+{
+	return error == EEXIST ? "name is taken" : nullptr;
+}
 
 static Napi::Value describe(Napi::Env env, rtnl_link *link)
 {
@@ -62,10 +69,14 @@ static LinkPointer find(NetlinkSocket &socket, uint32_t ifindex, const std::stri
 		return nullptr;
 
 	int result = socket.call([&](nl_sock *sock) {
-		return rtnl_link_get_kernel(sock, ifindex, name.empty() ? nullptr : name.c_str(), &link);
+		return rtnl_link_get_kernel(sock, ifindex, name.empty() ? nullptr : name.c_str(),
+					    &link);
 	});
 	if (result != -ENODEV)
-		check(result, [&] { return "read interface " + (name.empty() ? std::to_string(ifindex) : quoted(name)); });
+		check(result, [&] {
+			return "read interface " +
+			       (name.empty() ? std::to_string(ifindex) : quoted(name));
+		});
 	return LinkPointer(link);
 }
 
@@ -79,7 +90,8 @@ static LinkPointer find(NetlinkSocket &socket, Napi::Value name_or_index)
 std::string Netlink::interface_label(uint32_t ifindex)
 {
 	LinkPointer link = find(socket(), ifindex, "");
-	return "interface " + (link ? quoted(rtnl_link_get_name(link.get())) : std::to_string(ifindex));
+	return "interface " +
+	       (link ? quoted(rtnl_link_get_name(link.get())) : std::to_string(ifindex));
 }
 
 Napi::Value Netlink::links(const Napi::CallbackInfo &info)
@@ -88,7 +100,8 @@ Napi::Value Netlink::links(const Napi::CallbackInfo &info)
 	CachePointer cache = socket().dump("links", [](nl_sock *sock, nl_cache **cache) {
 		return rtnl_link_alloc_cache(sock, AF_UNSPEC, cache);
 	});
-	for_each<rtnl_link>(cache, [&](rtnl_link *link) { list[list.Length()] = describe(info.Env(), link); });
+	for_each<rtnl_link>(
+		cache, [&](rtnl_link *link) { list[list.Length()] = describe(info.Env(), link); });
 	return list;
 }
 
@@ -100,8 +113,10 @@ Napi::Value Netlink::link(const Napi::CallbackInfo &info)
 
 uint32_t Netlink::create_link(const std::string &operation, rtnl_link *link)
 {
-	request(build([&](nl_msg **message) {
-			return rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, message);
+	request(
+		build([&](nl_msg **message) {
+			return rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL,
+							   message);
 		}),
 		[&] { return operation; }, creation_reason);
 	return index_of(rtnl_link_get_name(link), operation);
@@ -130,7 +145,8 @@ static void set_mtu(rtnl_link *link, std::optional<uint32_t> mtu)
 uint32_t Netlink::create_veth(const Napi::CallbackInfo &info)
 {
 	Napi::Object options = to_object(info[0], "options");
-	std::string name = interface_name(options, "name"), peer_name = interface_name(options, "peerName");
+	std::string name = interface_name(options, "name"),
+		    peer_name = interface_name(options, "peerName");
 	LinkPointer link(rtnl_link_veth_alloc()), peer(rtnl_link_veth_get_peer(link.get()));
 	auto mtu = number_option(options, "mtu");
 
@@ -141,9 +157,11 @@ uint32_t Netlink::create_veth(const Napi::CallbackInfo &info)
 	set_mtu(link.get(), mtu);
 	set_mtu(peer.get(), mtu);
 	if (Napi::Value netns = options.Get("peerNetns"); !netns.IsUndefined())
-		rtnl_link_set_ns_fd(peer.get(), Netns::unwrap(netns, "peerNetns").resource().fd.get());
+		rtnl_link_set_ns_fd(peer.get(),
+				    Netns::unwrap(netns, "peerNetns").resource().fd.get());
 
-	return create_link("create veth pair " + quoted(name) + "/" + quoted(peer_name), link.get());
+	return create_link("create veth pair " + quoted(name) + "/" + quoted(peer_name),
+			   link.get());
 }
 
 uint32_t Netlink::create_vxlan(const Napi::CallbackInfo &info)
@@ -180,7 +198,8 @@ static void create_persistent_tap(const std::string &name, const std::string &op
 
 	Fd tun(check_errno(open("/dev/net/tun", O_RDWR | O_CLOEXEC), describe));
 	if (ioctl(tun.get(), TUNSETIFF, &request) < 0) {
-		int error = errno == EBUSY ? EEXIST : errno; // what IFF_TUN_EXCL answers for a taken name
+		int error = errno == EBUSY ? EEXIST
+					   : errno; // what IFF_TUN_EXCL answers for a taken name
 		throw Failure(error, operation, error == EEXIST ? "name is taken" : "");
 	}
 	check_errno(ioctl(tun.get(), TUNSETPERSIST, 1), describe);
@@ -202,7 +221,9 @@ bool Netlink::delete_link(const Napi::CallbackInfo &info)
 		return false;
 
 	return request_unless(
-		ENODEV, build([&](nl_msg **message) { return rtnl_link_build_delete_request(link.get(), message); }),
+		ENODEV, build([&](nl_msg **message) {
+			return rtnl_link_build_delete_request(link.get(), message);
+		}),
 		[&] { return "delete interface " + quoted(rtnl_link_get_name(link.get())); });
 }
 
@@ -231,10 +252,13 @@ void Netlink::set_link(const Napi::CallbackInfo &info)
 	if (!options.Get("name").IsUndefined())
 		rtnl_link_set_name(change.get(), interface_name(options, "name").c_str());
 	if (Napi::Value netns = options.Get("netns"); !netns.IsUndefined())
-		rtnl_link_set_ns_fd(change.get(), Netns::unwrap(netns, "netns").resource().fd.get());
+		rtnl_link_set_ns_fd(change.get(),
+				    Netns::unwrap(netns, "netns").resource().fd.get());
 
-	request(build([&](nl_msg **message) {
-			return rtnl_link_build_change_request(target.get(), change.get(), 0, message);
+	request(
+		build([&](nl_msg **message) {
+			return rtnl_link_build_change_request(target.get(), change.get(), 0,
+							      message);
 		}),
 		[&] { return "change " + interface_label(ifindex); }, creation_reason);
 }
@@ -257,7 +281,8 @@ static Napi::Value link_event(Napi::Env env, nlmsghdr *message)
 		return env.Undefined();
 
 	nlattr *name = nlmsg_find_attr(message, sizeof(*header), IFLA_IFNAME);
-	return event(env, gone ? "link_gone" : "link", header->ifi_index, name ? nla_get_string(name) : "");
+	return event(env, gone ? "link_gone" : "link", header->ifi_index,
+		     name ? nla_get_string(name) : "");
 }
 
 static void read_link_events(int fd, Napi::Function callback, const std::function<bool()> &open)

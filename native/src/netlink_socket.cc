@@ -28,7 +28,8 @@ SocketPointer connect_in(const Fd &netns)
 NetlinkSocket::NetlinkSocket(const Fd &netns) : socket_(connect_in(netns))
 {
 	int on = 1, fd = nl_socket_get_fd(socket_.get());
-	// Without the request's copy, so that the explanation follows the error at once. Both are a courtesy of the kernel.
+	// Without the request's copy, so that the explanation follows the error at once. Both are a
+	// courtesy of the kernel.
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 

@@ -13,23 +13,31 @@
 #include <memory>
 
 struct FreeMessage {
-	void operator()(nl_msg *message) const { nlmsg_free(message); }
+	void operator()(nl_msg *message) const
+	{
+		nlmsg_free(message);
+	}
 };
 using MessagePointer = std::unique_ptr<nl_msg, FreeMessage>;
 
 struct FreeCache {
-	void operator()(nl_cache *cache) const { nl_cache_free(cache); }
+	void operator()(nl_cache *cache) const
+	{
+		nl_cache_free(cache);
+	}
 };
 using CachePointer = std::unique_ptr<nl_cache, FreeCache>;
 
 struct FreeSocket {
-	void operator()(nl_sock *socket) const { nl_socket_free(socket); }
+	void operator()(nl_sock *socket) const
+	{
+		nl_socket_free(socket);
+	}
 };
 using SocketPointer = std::unique_ptr<nl_sock, FreeSocket>;
 
 // Calls one of libnl's functions that build a request.
-template <typename Build>
-MessagePointer build(Build build)
+template <typename Build> MessagePointer build(Build build)
 {
 	nl_msg *message = nullptr;
 	if (int result = build(&message); result < 0)
@@ -37,10 +45,10 @@ MessagePointer build(Build build)
 	return MessagePointer(message);
 }
 
-template <typename Object, typename Each>
-void for_each(const CachePointer &cache, Each each)
+template <typename Object, typename Each> void for_each(const CachePointer &cache, Each each)
 {
-	for (nl_object *object = nl_cache_get_first(cache.get()); object; object = nl_cache_get_next(object))
+	for (nl_object *object = nl_cache_get_first(cache.get()); object;
+	     object = nl_cache_get_next(object))
 		each(reinterpret_cast<Object *>(object));
 }
 
@@ -57,19 +65,22 @@ public:
 	int request(MessagePointer message);
 
 	// The kernel's sentence on the last refused request, or nothing.
-	const std::string &explanation() const { return answer_.explanation; }
+	const std::string &explanation() const
+	{
+		return answer_.explanation;
+	}
 
-	// Runs a function of libnl on this socket; the negative errno instead of libnl's error number.
-	template <typename Function>
-	int call(Function function)
+	// Runs a function of libnl on this socket; the negative errno instead of libnl's error
+	// number.
+	template <typename Function> int call(Function function)
 	{
 		answer_ = {};
 		return errno_of(function(socket_.get()));
 	}
 
-	// Fills a cache by one of libnl's alloc functions; again when the kernel's list changed in between.
-	template <typename Fill>
-	CachePointer dump(const char *what, Fill fill)
+	// Fills a cache by one of libnl's alloc functions; again when the kernel's list changed in
+	// between.
+	template <typename Fill> CachePointer dump(const char *what, Fill fill)
 	{
 		constexpr int kTries = 10;
 		nl_cache *cache = nullptr;

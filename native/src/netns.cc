@@ -37,7 +37,8 @@ static void on_new_thread(const std::function<void()> &work)
 void in_netns(const Fd &netns, const std::function<void()> &work)
 {
 	on_new_thread([&] {
-		check_errno(setns(netns.get(), CLONE_NEWNET), [] { return "enter network namespace"; });
+		check_errno(setns(netns.get(), CLONE_NEWNET),
+			    [] { return "enter network namespace"; });
 		work();
 	});
 }
@@ -47,14 +48,21 @@ static Fd open_fd(const std::string &path, int flags, const std::string &operati
 	return Fd(check_errno(open(path.c_str(), flags | O_CLOEXEC, 0), [&] { return operation; }));
 }
 
-Fd own_netns() { return open_fd(kOwnNetns, O_RDONLY, "open own network namespace"); }
+Fd own_netns()
+{
+	return open_fd(kOwnNetns, O_RDONLY, "open own network namespace");
+}
 
-std::vector<Napi::ClassPropertyDescriptor<Netns>> Netns::members() { return {property<&Netns::inode>("inode")}; }
+std::vector<Napi::ClassPropertyDescriptor<Netns>> Netns::members()
+{
+	return {property<&Netns::inode>("inode")};
+}
 
 Napi::Value Netns::inode(const Napi::CallbackInfo &info)
 {
 	struct stat status;
-	check_errno(fstat(resource().fd.get(), &status), [&] { return "read inode of " + label(); });
+	check_errno(fstat(resource().fd.get(), &status),
+		    [&] { return "read inode of " + label(); });
 	return Napi::BigInt::New(info.Env(), static_cast<uint64_t>(status.st_ino));
 }
 
@@ -67,16 +75,21 @@ static Napi::Value open_path(Napi::Env env, const std::string &path)
 	return Netns::create(env, {path, std::move(fd)});
 }
 
-Napi::Value open_netns(const Napi::CallbackInfo &info) { return open_path(info.Env(), to_text(info[0], "path")); }
+Napi::Value open_netns(const Napi::CallbackInfo &info)
+{
+	return open_path(info.Env(), to_text(info[0], "path"));
+}
 
 static std::string path_of(const std::string &name, const std::string &operation)
 {
-	if (name.empty() || name == "." || name == ".." || name.size() > NAME_MAX || name.find('/') != name.npos)
+	if (name.empty() || name == "." || name == ".." || name.size() > NAME_MAX ||
+	    name.find('/') != name.npos)
 		throw Failure(EINVAL, operation, "the name must be that of a file");
 	return kDirectory + '/' + name;
 }
 
-// Makes the directory a shared mount, so that namespaces mounted there reach every mount namespace and leave them again.
+// Makes the directory a shared mount, so that namespaces mounted there reach every mount namespace
+// and leave them again.
 static void prepare_directory(const std::string &operation)
 {
 	auto describe = [&] { return operation; };
@@ -85,7 +98,8 @@ static void prepare_directory(const std::string &operation)
 	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
 		throw Failure(errno, operation);
 	Fd lock = open_fd(kDirectory, O_RDONLY | O_DIRECTORY, operation);
-	check_errno(flock(lock.get(), LOCK_EX), describe); // as ip does: two first users at once would mount twice
+	check_errno(flock(lock.get(), LOCK_EX),
+		    describe); // as ip does: two first users at once would mount twice
 
 	if (mount("", directory, "none", MS_SHARED | MS_REC, nullptr) == 0)
 		return;
@@ -109,7 +123,8 @@ Napi::Value create_netns(const Napi::CallbackInfo &info)
 	try {
 		on_new_thread([&] {
 			check_errno(unshare(CLONE_NEWNET), describe);
-			check_errno(mount(kOwnNetns, path.c_str(), "none", MS_BIND, nullptr), describe);
+			check_errno(mount(kOwnNetns, path.c_str(), "none", MS_BIND, nullptr),
+				    describe);
 		});
 	} catch (const Failure &) {
 		unlink(path.c_str());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network namespaces: opened, created and deleted as `ip netns` does it, and entered by short-lived threads only.
+// Network namespaces: opened, created and deleted as `ip netns` does it, and entered by short-lived
+// threads only.
 #pragma once
 
 #include "fd.h"
@@ -7,7 +8,8 @@
 
 #include <functional>
 
-// Runs `work` in a namespace, on a thread of its own: that of the calling thread never changes. Passes Failures on.
+// Runs `work` in a namespace, on a thread of its own: that of the calling thread never changes.
+// Passes Failures on.
 void in_netns(const Fd &netns, const std::function<void()> &work);
 
 // The namespace of the calling thread.
@@ -17,7 +19,10 @@ struct NetnsResource {
 	std::string path;
 	Fd fd;
 
-	std::string label() const { return "network namespace " + path; }
+	std::string label() const
+	{
+		return "network namespace " + path;
+	}
 };
 
 class Netns : public Handle<Netns, NetnsResource>

@@ -8,7 +8,8 @@
 
 [[noreturn]] static void refuse(const char *name, const char *expected)
 {
-	throw Failure(EINVAL, "read argument " + quoted(name), std::string("it is not ") + expected);
+	throw Failure(EINVAL, "read argument " + quoted(name),
+		      std::string("it is not ") + expected);
 }
 
 std::string to_text(Napi::Value value, const char *name)
@@ -42,7 +43,8 @@ bool to_flag(Napi::Value value, const char *name)
 
 Bytes to_bytes(Napi::Value value, const char *name)
 {
-	if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+	if (!value.IsTypedArray() ||
+	    value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
 		refuse(name, "a Uint8Array");
 
 	auto array = value.As<Napi::Uint8Array>();
@@ -64,7 +66,8 @@ Napi::Function to_function(Napi::Value value, const char *name)
 }
 
 template <typename T>
-static std::optional<T> option(Napi::Object options, const char *name, T (*read)(Napi::Value, const char *))
+static std::optional<T> option(Napi::Object options, const char *name,
+			       T (*read)(Napi::Value, const char *))
 {
 	Napi::Value value = options.Get(name);
 	if (value.IsUndefined())
@@ -82,4 +85,7 @@ std::optional<uint32_t> number_option(Napi::Object options, const char *name)
 	return option(options, name, to_number);
 }
 
-std::optional<bool> flag_option(Napi::Object options, const char *name) { return option(options, name, to_flag); }
+std::optional<bool> flag_option(Napi::Object options, const char *name)
+{
+	return option(options, name, to_flag);
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading JavaScript values: each reader throws EINVAL naming the argument when the value has another type.
+// Reading JavaScript values: each reader throws EINVAL naming the argument when the value has
+// another type.
 #pragma once
 
 #include <napi.h>

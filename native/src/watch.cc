@@ -13,7 +13,8 @@
 class Watcher
 {
 public:
-	Watcher(Napi::Env env, const std::string &name, Napi::Function callback, int fd, Drain drain)
+	Watcher(Napi::Env env, const std::string &name, Napi::Function callback, int fd,
+		Drain drain)
 		: state_(std::make_shared<State>(std::move(drain))),
 		  function_(Napi::ThreadSafeFunction::New(env, callback, name, 0, 1)),
 		  thread_([this, fd] { poll_until_closed(fd); })
@@ -33,7 +34,10 @@ private:
 	// Shared with a call that may be under way when the callback closes the watch.
 	struct State {
 		explicit State(Drain drain) : drain(std::move(drain)) {}
-		void resume() const { eventfd_write(wake.get(), 1); }
+		void resume() const
+		{
+			eventfd_write(wake.get(), 1);
+		}
 
 		Drain drain;
 		std::atomic<bool> closed = false;
@@ -46,7 +50,10 @@ private:
 		std::shared_ptr<State> state = *owner;
 		struct Resume {
 			State &state;
-			~Resume() { state.resume(); }
+			~Resume()
+			{
+				state.resume();
+			}
 		} resume{*state};
 
 		auto open = [&] { return !state->closed; };
@@ -62,7 +69,8 @@ private:
 		while (!state_->closed) {
 			if (poll(fds, 2, -1) < 0 || !fds[0].revents || state_->closed)
 				continue;
-			if (function_.BlockingCall(new std::shared_ptr<State>(state_), call) != napi_ok) {
+			if (function_.BlockingCall(new std::shared_ptr<State>(state_), call) !=
+			    napi_ok) {
 				environment_gone_ = true;
 				return;
 			}
@@ -76,7 +84,8 @@ private:
 	std::thread thread_;
 };
 
-WatchResource::WatchResource(Napi::Env env, std::string name, Napi::Function callback, int fd, Drain drain)
+WatchResource::WatchResource(Napi::Env env, std::string name, Napi::Function callback, int fd,
+			     Drain drain)
 	: name(name), watcher(std::make_unique<Watcher>(env, name, callback, fd, std::move(drain)))
 {
 }

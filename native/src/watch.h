@@ -10,8 +10,8 @@
 class Watcher;
 
 /*
- * Reads all there is and calls back for each piece, on the JavaScript thread; `open` turns false when the callback
- * closes the watch.
+ * Reads all there is and calls back for each piece, on the JavaScript thread; `open` turns false
+ * when the callback closes the watch.
  */
 using Drain = std::function<void(Napi::Function callback, const std::function<bool()> &open)>;
 
@@ -19,12 +19,16 @@ struct WatchResource {
 	std::string name;
 	std::unique_ptr<Watcher> watcher;
 
-	WatchResource(Napi::Env env, std::string name, Napi::Function callback, int fd, Drain drain);
+	WatchResource(Napi::Env env, std::string name, Napi::Function callback, int fd,
+		      Drain drain);
 	WatchResource(WatchResource &&);
 	WatchResource &operator=(WatchResource &&);
 	~WatchResource();
 
-	std::string label() const { return "watch on " + name; }
+	std::string label() const
+	{
+		return "watch on " + name;
+	}
 };
 
 // Keeps the event loop alive until it is closed.
@@ -32,7 +36,10 @@ class Watch : public Handle<Watch, WatchResource>
 {
 public:
 	static constexpr const char *kClassName = "Watch";
-	static std::vector<Napi::ClassPropertyDescriptor<Watch>> members() { return {}; }
+	static std::vector<Napi::ClassPropertyDescriptor<Watch>> members()
+	{
+		return {};
+	}
 
 	using Handle::Handle;
 };
