@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* ARP over Ethernet for IPv4 (RFC 826): read, answered and asked in place. */
+#pragma once
+
+#include "rewrite.h"
+
+#define BROADCAST_MAC ((mac_t){{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}})
+
+#define ARP_ETHERNET 1
+
+enum arp_operation {
+	ARP_REQUEST = 1,
+	ARP_REPLY = 2,
+};
+
+/* The frame from its first byte on, padded to the least that Ethernet carries. */
+struct arp_packet {
+	mac_t destination;
+	mac_t source;
+	__be16 ethertype;
+	__be16 hardware_type;
+	__be16 protocol_type;
+	__u8 hardware_length;
+	__u8 protocol_length;
+	__be16 operation; /* enum arp_operation */
+	mac_t sender_mac;
+	ipv4_t sender_ip; /* 0: the sender probes whether target_ip is free (RFC 5227) */
+	mac_t target_mac;
+	ipv4_t target_ip;
+	__u8 padding[18];
+} __attribute__((packed));
+
+#define ARP_LENGTH offsetof(struct arp_packet, padding)
+
+static __always_inline bool mac_equals(const mac_t *a, const mac_t *b)
+{
+	return *(__u32 *)a->byte == *(__u32 *)b->byte &&
+	       *(__u16 *)(a->byte + 4) == *(__u16 *)(b->byte + 4);
+}
+
+/* Broadcast included. */
+static __always_inline bool mac_is_multicast(const mac_t *mac)
+{
+	return mac->byte[0] & 1;
+}
+
+/* Reads a packet whose EtherType is ARP. False if it is cut short or not about IPv4 on Ethernet. */
+static __always_inline bool parse_arp(struct __sk_buff *skb, struct arp_packet *arp)
+{
+	__builtin_memset(arp->padding, 0, sizeof(arp->padding));
+	return !bpf_skb_load_bytes(skb, 0, arp, ARP_LENGTH) &&
+	       arp->hardware_type == bpf_htons(ARP_ETHERNET) &&
+	       arp->protocol_type == bpf_htons(ETH_P_IP) && arp->hardware_length == ETH_ALEN &&
+	       arp->protocol_length == sizeof(ipv4_t);
+}
+
+static __always_inline bool write_arp(struct __sk_buff *skb, const struct arp_packet *arp)
+{
+	return resize_packet(skb, sizeof(*arp)) &&
+	       !bpf_skb_store_bytes(skb, 0, arp, sizeof(*arp), 0);
+}
+
+/* Turns a request into the answer that its target_ip is at `mac`. */
+__noinline bool rewrite_to_arp_reply(struct __sk_buff *skb, const struct arp_packet *request,
+				     const mac_t *mac)
+{
+	struct arp_packet reply;
+
+	if (!request || !mac)
+		return false;
+	reply = *request;
+	reply.destination = request->sender_mac;
+	reply.source = *mac;
+	reply.operation = bpf_htons(ARP_REPLY);
+	reply.sender_mac = *mac;
+	reply.sender_ip = request->target_ip;
+	reply.target_mac = request->sender_mac;
+	reply.target_ip = request->sender_ip;
+	return write_arp(skb, &reply);
+}
+
+/*
+ * Turns any packet into a broadcast request for `target`. The kernel goes on believing in the
+ * packet's old EtherType: where that was another one, the request may leave by a clone, a device or
+ * the overlay, not by redirect_peer. flood() and the replica device see to that.
+ */
+__noinline bool rewrite_to_arp_request(struct __sk_buff *skb, const mac_t *mac, ipv4_t ip,
+				       ipv4_t target)
+{
+	struct arp_packet request = {
+		.destination = BROADCAST_MAC,
+		.ethertype = bpf_htons(ETH_P_ARP),
+		.hardware_type = bpf_htons(ARP_ETHERNET),
+		.protocol_type = bpf_htons(ETH_P_IP),
+		.hardware_length = ETH_ALEN,
+		.protocol_length = sizeof(ipv4_t),
+		.operation = bpf_htons(ARP_REQUEST),
+		.sender_ip = ip,
+		.target_ip = target,
+	};
+
+	if (!mac)
+		return false;
+	request.source = *mac;
+	request.sender_mac = *mac;
+	return write_arp(skb, &request);
+}

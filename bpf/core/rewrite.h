@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Changes to a packet in place that keep it valid: link addresses, hop count, checksums. */
+#pragma once
+
+#include <bpf/bpf_core_read.h>
+#include "packet.h"
+
+/* The longest stretch that sum_bytes() adds up. */
+#define SUM_MAX 1536
+
+/* Sums of 16-bit words in network order as RFC 1071 has them; a sum may be folded late. */
+static __always_inline __u16 fold_sum(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* Adds the words of a header; `size` is a constant and even. */
+static __always_inline __u64 sum_words(const void *header, __u32 size)
+{
+	const __u16 *words = header;
+	__u64 sum = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < size / 2; i++)
+		sum += words[i];
+	return sum;
+}
+
+/*
+ * Adds the packet's bytes from an even offset to its end: at most SUM_MAX, and linear. The result
+ * is folded. Global, so that the verifier walks the loop once and not for every caller.
+ */
+__noinline __u16 sum_to_end(struct __sk_buff *skb, __u32 offset)
+{
+	void *end = (void *)(long)skb->data_end;
+	__u16 *word = (void *)(long)skb->data + (offset & OFFSET_MAX);
+	__u64 sum = 0;
+
+	for (int i = 0; i < SUM_MAX / 2 && (void *)(word + 1) <= end; i++)
+		sum += *word++;
+	if ((void *)word + 1 <= end)
+		sum += *(__u8 *)word;
+	return fold_sum(sum);
+}
+
+/* The pseudo header of TCP, UDP and ICMPv6 over `length` bytes. */
+static __always_inline __u64 sum_pseudo_header(const ip_t *source, const ip_t *destination,
+					       protocol_t protocol, __u32 length)
+{
+	__u64 sum = (__u64)bpf_htonl(length) + bpf_htonl(protocol);
+
+	if (ip_is_ipv4(source))
+		return sum + source->word[3] + destination->word[3];
+	return sum + sum_words(source, sizeof(*source)) +
+	       sum_words(destination, sizeof(*destination));
+}
+
+/* Gives the frame a new destination and source on its link. */
+static __always_inline bool rewrite_macs(struct __sk_buff *skb, const mac_t *destination,
+					 const mac_t *source)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *ethernet = data;
+
+	if ((void *)(ethernet + 1) > end)
+		return false;
+	__builtin_memcpy(ethernet->h_dest, destination, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, source, ETH_ALEN);
+	return true;
+}
+
+/* One hop less; the caller has seen that more than one was left. */
+static __always_inline bool decrement_ttl(struct __sk_buff *skb, const struct packet *packet)
+{
+	void *data, *end;
+
+	if (skb->data + L3_OFFSET + sizeof(struct ipv6hdr) > skb->data_end)
+		bpf_skb_pull_data(skb, packet->l4);
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (packet->family == 4) {
+		struct iphdr *ip = data + L3_OFFSET;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		ip->ttl--;
+		ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
+	} else {
+		struct ipv6hdr *ip = data + L3_OFFSET;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		ip->hop_limit--;
+	}
+	return true;
+}
+
+/*
+ * A packet of a local sender may carry an order to the kernel (CHECKSUM_PARTIAL): before it meets a
+ * wire, all from csum_start to its end is summed up and the result is written at csum_offset. The
+ * order stays when the packet is made into another one, and no helper takes it back. So whoever
+ * writes a new packet over an old one uses resize_packet() or neutralize_pending_checksum(). BTF
+ * finds these fields wherever the kernel has them.
+ */
+struct sk_buff {
+	__u8 ip_summed : 2;
+	__u16 csum_start;
+	__u16 csum_offset;
+	unsigned char *head;
+	unsigned char *data;
+} __attribute__((preserve_access_index));
+
+#define CHECKSUM_PARTIAL 3
+
+extern void *bpf_cast_to_kern_ctx(void *) __ksym;
+
+struct pending_checksum {
+	__u32 start;
+	__u32 field; /* offset from the start of the frame; 0: none is pending */
+};
+
+static __always_inline struct pending_checksum lookup_pending_checksum(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+	struct pending_checksum pending = {};
+
+	if (BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL) {
+		pending.start =
+			kernel_skb->csum_start - (__u32)(kernel_skb->data - kernel_skb->head);
+		pending.field = pending.start + kernel_skb->csum_offset;
+	}
+	return pending;
+}
+
+/*
+ * Gives the frame the length of a message that is about to be written over all of it, and makes it
+ * linear and no train of segments. Where a checksum is pending its place is moved behind the
+ * message, so the frame may be longer than asked for: the message's own length fields count.
+ */
+static __always_inline bool resize_packet(struct __sk_buff *skb, __u32 length)
+{
+	struct pending_checksum pending = lookup_pending_checksum(skb);
+
+	if (!pending.field)
+		return bpf_skb_change_tail(skb, length, 0) == 0;
+	/* Shortened first: a train of segments can be given no room. */
+	if (bpf_skb_change_tail(skb, pending.field + sizeof(__u16), 0))
+		return false;
+	return pending.field >= length ||
+	       bpf_skb_adjust_room(skb, length - pending.field, BPF_ADJ_ROOM_MAC, 0) == 0;
+}
+
+/*
+ * Lets a pending checksum come out as the bytes that already stand where it will be written, by two
+ * bytes behind the packet's end; its own length fields do not count them. (Zeros there would become
+ * 0xffff, which is the same to any checksum over them.) The packet is linear and has at most
+ * SUM_MAX bytes. To be called last.
+ */
+static __always_inline bool neutralize_pending_checksum(struct __sk_buff *skb)
+{
+	struct pending_checksum pending = lookup_pending_checksum(skb);
+	__u32 length = skb->len;
+	__u16 standing, trailer;
+
+	if (!pending.field)
+		return true;
+	if (pending.field > SUM_MAX || pending.start > pending.field || length > SUM_MAX)
+		return false;
+	length += (length - pending.start) & 1;
+	if (bpf_skb_change_tail(skb, length + sizeof(trailer), 0) ||
+	    bpf_skb_load_bytes(skb, pending.field, &standing, sizeof(standing)))
+		return false;
+	trailer = ~fold_sum((__u64)sum_to_end(skb, pending.start) + standing);
+	return bpf_skb_store_bytes(skb, length, &trailer, sizeof(trailer), 0) == 0;
+}
