@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds the catalogue: `node bpf/build.mjs generate` writes the generated files, `compile [name…]` makes build/<name>.bpf.o, `object SOURCE OUT` compiles
-// any one C file as the catalogue's are; without a command, the first two.
+// Builds the catalogue. `node bpf/build.mjs generate` writes the generated files, `check` compares them; `compile [name…]` makes build/<name>.bpf.o of what
+// changed, `object SOURCE OUT` compiles any one C file as the catalogue's are. Without a command it generates and compiles.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, join, relative, resolve } from 'node:path'
 
 const ROOT = import.meta.dirname
 const OUT = join(ROOT, 'build')
@@ -60,29 +60,69 @@ function indexText(kinds) {
   ].join('\n')
 }
 
+/** Every generated file as [path, text]. One kind that cannot be read does not keep those of the others from being made: `failures` tells. */
+async function generated() {
+  const kinds = findKinds()
+  const results = await Promise.allSettled([coreFiles(), ...kinds.map(kindFiles)])
+  const index = [join(FUNCTIONS, 'index.gen.ts'), indexText(kinds)]
+  return {
+    files: [index, ...results.flatMap(({ value }) => value ?? [])],
+    failures: results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason)
+  }
+}
+
+async function coreFiles() {
+  const { coreCounters, coreHeader } = await importTypeScript(`
+    export { coreCounters } from './core/core'
+    export { coreHeader } from './catalogue/header'`)
+  return [[join(ROOT, 'core/core.gen.h'), coreHeader(coreCounters)]]
+}
+
+async function kindFiles(kind) {
+  const { declared, kindHeader, kindReference } = await importTypeScript(`
+    export { ${exportName(kind)} as declared } from './functions/${kind}/${kind}'
+    export { kindHeader } from './catalogue/header'
+    export { kindReference } from './catalogue/reference'`)
+  const path = join(FUNCTIONS, kind, `${kind}.gen`)
+  return [
+    [`${path}.h`, kindHeader(declared)],
+    [`${path}.md`, kindReference(declared)]
+  ]
+}
+
 async function generate() {
-  write(join(FUNCTIONS, 'index.gen.ts'), indexText(findKinds()))
-  const { kinds, coreCounters, kindHeader, coreHeader } = await importCatalogue()
-  write(join(ROOT, 'core/core.gen.h'), coreHeader(coreCounters))
-  for (const [kind, declared] of Object.entries(kinds)) write(join(FUNCTIONS, kind, `${kind}.gen.h`), kindHeader(declared))
+  const { files, failures } = await generated()
+  for (const [path, text] of files.filter(isStale)) {
+    writeFileSync(path, text)
+    console.log(`generated ${relative(ROOT, path)}`)
+  }
+  report(failures, 'reading the kinds')
+}
+
+async function check() {
+  const { files, failures } = await generated()
+  const stale = files
+    .filter(isStale)
+    .map(([path]) => new Error(`${relative(ROOT, path)} is not as generated: run \`node bpf/build.mjs generate\``))
+  report([...failures, ...stale], 'comparing the generated files')
+}
+
+function isStale([path, text]) {
+  return !existsSync(path) || readFileSync(path, 'utf8') !== text
 }
 
 /** Plain Node cannot import TypeScript: esbuild makes one module of it, which is imported from memory. */
-async function importCatalogue() {
+async function importTypeScript(contents) {
   const { build } = await import('esbuild')
-  const contents = `
-    export { kinds } from './functions/index.gen'
-    export { coreCounters } from './core/core'
-    export { kindHeader, coreHeader } from './catalogue/header'`
-  const options = { bundle: true, write: false, platform: 'node', format: 'esm' }
+  const options = { bundle: true, write: false, platform: 'node', format: 'esm', logLevel: 'silent' }
   const { outputFiles } = await build({ stdin: { contents, resolveDir: ROOT, loader: 'ts' }, ...options })
   return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`)
 }
 
-function write(path, text) {
-  if (existsSync(path) && readFileSync(path, 'utf8') === text) return
-  writeFileSync(path, text)
-  console.log(`generated ${path.slice(ROOT.length + 1)}`)
+/** Tells every failure and then throws, if there are any. */
+function report(failures, what) {
+  for (const { message } of failures) console.error(message.trimEnd())
+  if (failures.length > 0) throw new Error(`${what}: ${failures.length} failed`)
 }
 
 /** Compiles what changed, and says of each failure what clang said; one failure does not keep the others from being built. */
@@ -99,8 +139,7 @@ async function compile(names) {
     for (let next = wanted.shift(); next; next = wanted.shift()) await compileOne(next).catch(error => failures.push(error))
   }
   await Promise.all(Array.from({ length: PARALLEL }, worker))
-  for (const { message } of failures) console.error(message)
-  if (failures.length > 0) throw new Error(`${failures.length} of ${sources.length} BPF objects failed to compile`)
+  report(failures, 'compiling')
 }
 
 /** Files appear whole, by renaming: others may build in the same tree. */
@@ -163,6 +202,7 @@ function run(command, args) {
 
 const COMMANDS = {
   generate,
+  check,
   compile: (...names) => compile(names),
   object: (source, out) => makeObject(resolve(source), resolve(out))
 }
@@ -172,7 +212,7 @@ async function main([command, ...operands]) {
     await generate()
     await compile([])
   } else if (command in COMMANDS) await COMMANDS[command](...operands)
-  else throw new Error('usage: node bpf/build.mjs [generate | compile [name…] | object SOURCE OUT]')
+  else throw new Error('usage: node bpf/build.mjs [generate | check | compile [name…] | object SOURCE OUT]')
 }
 
 main(process.argv.slice(2)).catch(error => {

@@ -78,6 +78,8 @@ export interface FunctionOptions<F extends TProperties> {
   config: F
   /** Drop reasons and events, one sentence each, in the order of their numbers. In C: `<KIND>_<NAME>`. */
   counters: Record<string, string>
+  /** A configuration to start from, for the documentation. Where it is left out, one is made of the fields' examples and defaults. */
+  example?: Record<string, unknown>
   /** Faults across fields. Pure; also run by the provider at plan. */
   check?(config: Static<TObject<F>>): Problem[]
   /** What it owns at its ports, by port name. */

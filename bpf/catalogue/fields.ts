@@ -165,6 +165,11 @@ export function table<F extends TProperties>(declared: TableOptions & { fields: 
   }) as unknown as TRecord<TString, TObject<F>>
 }
 
+/** The fields of a table's rows. */
+export function rowFields(declared: TSchema): TProperties {
+  return (Object.values(declared.patternProperties)[0] as { properties: TProperties }).properties
+}
+
 /** An ordered list of scalars. */
 export function list<T extends TSchema>(item: T, declared: { doc: string; max?: number; replace?: boolean; default?: Static<T>[] }) {
   return Type.Array(item, {
@@ -225,4 +230,13 @@ export function protocolNumber(value: string): number {
 /** The word for an IP protocol number where there is one, else the number. */
 export function protocolName(number: number): string | number {
   return PROTOCOL_NAME.get(number) ?? number
+}
+
+/** The first and the last port of a `port_range`. */
+export function parsePortRange(text: string): [first: number, last: number] {
+  const [, first, last = first] = /^([0-9]{1,5})(?:-([0-9]{1,5}))?$/.exec(text) ?? []
+  const range: [number, number] = [Number(first), Number(last)]
+  if (!(range[0] >= 1 && range[1] <= 0xffff && range[0] <= range[1]))
+    throw new RangeError(`${stringify(text)} is not a port from 1 to 65535 or a range of them`)
+  return range
 }
