@@ -92,10 +92,12 @@ struct packet {
 	bool dont_fragment; /* always true for IPv6 */
 	port_t source_port; /* TCP, UDP, SCTP; the identifier of an ICMP echo, in both */
 	port_t destination_port;
-	__u16 l3;      /* IP header */
-	__u16 l4;      /* transport header, or a later fragment's payload */
-	__u16 payload; /* behind the transport header where it is known, else l4 */
-	__u32 length;  /* of the IP packet; of a GSO packet as a whole */
+	__u16 l3;	       /* IP header */
+	__u16 l4;	       /* transport header, or a later fragment's payload */
+	__u16 payload;	       /* behind the transport header where it is known, else l4 */
+	__u32 length;	       /* of the IP packet; of a GSO packet as a whole */
+	__u32 fragment_id;     /* of a fragment: what all fragments of its packet share */
+	__u32 fragment_offset; /* of a fragment: where its payload lies in the packet's, in bytes */
 };
 
 /*
@@ -271,6 +273,10 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *pac
 		packet->fragment = LATER_FRAGMENT;
 	else if (fragment & IP_MF)
 		packet->fragment = FIRST_FRAGMENT;
+	if (packet->fragment) {
+		packet->fragment_id = ip->id;
+		packet->fragment_offset = (fragment & IP_OFFSET) * 8;
+	}
 	return !hides_flags(ip->protocol, fragment & IP_OFFSET) &&
 	       parse_transport(skb, packet, quoted);
 }
@@ -287,6 +293,8 @@ struct extensions {
 	__u16 l4;
 	protocol_t protocol;
 	__u8 fragment;
+	__u32 fragment_id;
+	__u32 fragment_offset;
 };
 
 /*
@@ -307,6 +315,7 @@ __noinline bool parse_extensions(struct __sk_buff *skb, __u32 offset, __u32 prot
 			protocol_t next;
 			__u8 length;
 			__be16 fragment;
+			__u32 identification; /* where it is a fragment header; any has 8 bytes */
 		} extension;
 
 		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
@@ -320,6 +329,8 @@ __noinline bool parse_extensions(struct __sk_buff *skb, __u32 offset, __u32 prot
 				fragment = LATER_FRAGMENT;
 			else if (extension.fragment & bpf_htons(1))
 				fragment = FIRST_FRAGMENT;
+			found->fragment_id = extension.identification;
+			found->fragment_offset = place * 8;
 			offset += 8;
 		} else if (protocol == IPPROTO_AH) {
 			offset += (extension.length + 2) * 4;
@@ -355,13 +366,15 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
 	if (!quoted && l3 + packet->length > skb->len)
 		return false;
 	if (is_extension(packet->protocol)) {
-		struct extensions found;
+		struct extensions found = {};
 
 		if (!parse_extensions(skb, packet->l4, packet->protocol, &found))
 			return false;
 		packet->l4 = found.l4;
 		packet->protocol = found.protocol;
 		packet->fragment = found.fragment;
+		packet->fragment_id = found.fragment_id;
+		packet->fragment_offset = found.fragment_offset;
 	}
 	return parse_transport(skb, packet, quoted);
 }
