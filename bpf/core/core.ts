@@ -9,5 +9,7 @@ export const coreCounters = {
   no_port: 'Packets for a workload port that does not exist.',
   malformed: 'Packets cut short or with a broken header.',
   too_big: 'Packets larger than the MTU of the way ahead.',
-  no_room: 'Packets for which the kernel had no memory to grow or clone.'
+  no_room: 'Packets for which the kernel had no memory to grow or clone.',
+  spoofed: 'Packets from a workload with a MAC or IP address that is not its own.',
+  no_tunnel: 'Packets to or from another host or VNI than those this host has tunnels to.'
 } as const
