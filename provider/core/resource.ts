@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a resource file says: its schema, on which hosts its objects lie, and what beside those objects it takes care of. The lifecycle does the rest.
+
+import { type ResourceType, resources } from '@inkev/agent/api/resources'
+import { duration, name as nameField } from '@inkev/bpf/catalogue/fields'
+import type { TSchema } from '@sinclair/typebox'
+import type { Stored } from './agent'
+import type { Problem } from './check'
+import { type Attribute, type Attributes, attributeOf, attributesOf } from './schema'
+import type { Members, Value } from './value'
+import type { Path } from './walk'
+import type { Session, World } from './world'
+
+/** A resource: one object of the same name and content on each of its hosts. */
+export interface Resource extends Hooks {
+  /** As Terraform names it, `inkev_network`. */
+  type: string
+  /** As the agents name its objects. */
+  rest: ResourceType
+  description: string
+  attributes: Attributes
+  /** Those of the attributes that are fields of the agents' object. */
+  fields: Attributes
+  /** The attributes that tell one object from all others. An import ID is their values with slashes between. */
+  identity: readonly string[]
+  version: number
+}
+
+/** Objects by host. */
+export type Found = ReadonlyMap<string, Stored>
+
+export interface Hooks {
+  /** The hosts on which the objects of this state lie. */
+  hosts(state: Members): string[]
+  /** Changes beyond single attributes that only a new object can follow. */
+  replaces?(planned: Members, prior: Members): Path[]
+  /** Faults that only other resources of the same configuration show. */
+  problems?(planned: Members, world: World): Problem[]
+  /** Names to try, in this order, for an object that the user has not named. */
+  names?(planned: Members): Iterable<string>
+  /** Values on which the hosts must agree, from what each of them answered. */
+  agree?(answers: Members[]): Members
+  /** Tells other hosts about the objects; run after each write, and whatever it leaves undone the next refresh notices. */
+  announce?(session: Session, planned: Members, prior: Members | null, found: Found): Promise<void>
+  /** Takes back what was announced, once the objects on the hosts named are deleted. */
+  withdraw?(session: Session, prior: Members, leaving: string[]): Promise<void>
+  /** The state that shows what is missing of what was announced, as drift. */
+  reflect?(session: Session, state: Members, found: Found): Promise<Members>
+}
+
+/** How long each operation may take, unless the user says otherwise. */
+export const TIMEOUTS = { create: '2m', read: '1m', update: '2m', delete: '2m' }
+export type Operation = keyof typeof TIMEOUTS
+
+const timeouts: Attribute = {
+  shape: 'object',
+  description: 'How long each operation may take.',
+  optional: true,
+  attributes: Object.fromEntries(
+    Object.entries(TIMEOUTS).map(([operation, limit]) => [
+      operation,
+      { ...attributeOf(duration({ doc: `Longest time to ${operation}; ${limit} if left out.` })) }
+    ])
+  )
+}
+
+export function nameAttribute(doc: string): Attribute {
+  return attributeOf(nameField({ doc, replace: true }), true)
+}
+
+/** A set of hosts; all of the provider's where the user gives none. */
+export function hostsAttribute(doc: string): Attribute {
+  return { ...attributeOf(nameField({ doc: `${doc} All hosts of the provider if left out.` })), shape: 'set', computed: true }
+}
+
+type Declared = Hooks &
+  Pick<Resource, 'type' | 'rest' | 'description' | 'identity'> & { attributes: Attributes; adjust?: Record<string, Partial<Attribute>> }
+
+/** Makes a resource of the agents' schema and what Terraform adds to it. `adjust` changes attributes that follow from the schema. */
+export function defineResource({ attributes, adjust = {}, ...declared }: Declared): Resource {
+  const schema: TSchema = resources[declared.rest]
+  const fields = Object.fromEntries(Object.entries(attributesOf(schema)).map(([name, field]) => [name, { ...field, ...adjust[name] }]))
+  return { ...declared, fields, attributes: { ...attributes, ...fields, timeouts }, version: 0 }
+}
+
+/** The `hosts` of a state. */
+export function hostsOf({ hosts }: Members): string[] {
+  return Array.isArray(hosts) ? hosts.filter((host): host is string => typeof host === 'string') : []
+}
+
+export function isText(value: Value | undefined): value is string {
+  return typeof value === 'string'
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// All resources of the provider, by type.
+
+import type { Resource } from '../resource'
+import { networkFunction } from './function'
+import { network } from './network'
+import { port } from './port'
+import { stitch } from './stitch'
+
+export const resources: Readonly<Record<string, Resource>> = Object.fromEntries(
+  [network, port, networkFunction, stitch].map(resource => [resource.type, resource])
+)

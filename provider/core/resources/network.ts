@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// inkev_network: the network on each of its hosts, and on each of them what it must know of the others: their tunnel ends and their ports.
+
+import type { Operation, Stored } from '../agent'
+import { defineResource, hostsAttribute, hostsOf, nameAttribute } from '../resource'
+import type { Members } from '../value'
+import type { Session } from '../world'
+
+export const network = defineResource({
+  type: 'inkev_network',
+  rest: 'networks',
+  description: 'A tenant’s layer 2 segment (broadcast domain), across any number of hosts.',
+  attributes: {
+    name: nameAttribute('Name of the network.'),
+    hosts: hostsAttribute('The hosts that the network spans.')
+  },
+  adjust: { mtu: { follows: ['hosts'] } },
+  identity: ['name'],
+  hosts: hostsOf,
+
+  /** The narrowest underlay decides. */
+  agree(answers) {
+    return { mtu: Math.min(...answers.map(({ mtu }) => Number(mtu))) }
+  },
+
+  async announce(session, { name, ...planned }, prior) {
+    const hosts = hostsOf(planned)
+    const isNew = (host: string) => !prior || !hostsOf(prior).includes(host)
+    const newcomers = hosts.filter(isNew)
+    await Promise.all(
+      hosts.map(async host => {
+        const peers = await Promise.all(others(hosts, host).map(other => peerOf(session, String(name), other)))
+        const endpoints = newcomers.includes(host)
+          ? (await Promise.all(others(hosts, host).map(other => endpointsOf(session, String(name), other)))).flat()
+          : []
+        await session.agent(host).bulk([...peers, ...endpoints], session.signal)
+      })
+    )
+  },
+
+  /** On a host that leaves, all that it knew of the others; on the others, that host. */
+  async withdraw(session, { name, ...prior }, leaving) {
+    const network = String(name)
+    const staying = hostsOf(prior).filter(host => !leaving.includes(host) && session.world.agents?.has(host))
+    await Promise.all([
+      ...leaving.map(async host => session.agent(host).bulk(await recordsOf(session, network, host), session.signal)),
+      ...staying.map(async host => {
+        const records = await recordsOf(session, network, host)
+        return session.agent(host).bulk(
+          records.filter(({ about }) => leaving.includes(about)),
+          session.signal
+        )
+      })
+    ])
+  },
+
+  /** A host that lacks a peer does not hold the network wholly. */
+  async reflect(session, state, found) {
+    const hosts = [...found.keys()]
+    const whole = await Promise.all(hosts.map(host => knowsPeers(session, String(state.name), host, others(hosts, host))))
+    return { ...state, hosts: hosts.filter((_, index) => whole[index]).toSorted() }
+  }
+})
+
+function others(hosts: string[], host: string): string[] {
+  return hosts.filter(other => other !== host)
+}
+
+async function peerOf(session: Session, network: string, host: string): Promise<Operation> {
+  const { vtep } = await session.agent(host).host(session.signal)
+  return { method: 'PUT', resource: 'peers', name: `${network}.${host}`, body: { network, host, vtep } }
+}
+
+/** What another host must know of the ports that a host has in the network. */
+async function endpointsOf(session: Session, network: string, host: string): Promise<Operation[]> {
+  const ports = await session.agent(host).list('ports', session.signal)
+  return [...ports.values()]
+    .filter(({ item }) => item.network === network && item.mac)
+    .map(({ item }) => endpointOperation(network, host, item))
+}
+
+export function endpointOperation(network: string, host: string, { name, mac, ip_addresses }: Members): Operation {
+  return {
+    method: 'PUT',
+    resource: 'endpoints',
+    name: `${network}.${String(name)}`,
+    body: { network, host, mac: mac!, addresses: ip_addresses! }
+  }
+}
+
+/** Deletes every record that a host holds about others in the network. */
+async function recordsOf(session: Session, network: string, host: string): Promise<(Operation & { about: string })[]> {
+  const lists = await Promise.all(
+    (['peers', 'endpoints'] as const).map(async resource => ({ resource, items: await session.agent(host).list(resource, session.signal) }))
+  )
+  return lists.flatMap(({ resource, items }) =>
+    [...items.values()]
+      .filter(({ item }) => item.network === network)
+      .map(({ item }) => ({ method: 'DELETE', resource, name: item.name, about: String(item.host) }))
+  )
+}
+
+async function knowsPeers(session: Session, network: string, host: string, peers: string[]): Promise<boolean> {
+  const known: ReadonlyMap<string, Stored> = await session.agent(host).list('peers', session.signal)
+  const vteps = await Promise.all(peers.map(async peer => (await session.agent(peer).host(session.signal)).vtep))
+  return peers.every((peer, index) => known.get(`${network}.${peer}`)?.item.vtep === vteps[index])
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// inkev_port: the port on its host, and on every other host of its network an endpoint that says where its addresses live.
+
+import type { Item, Stored } from '../agent'
+import { defineResource, nameAttribute } from '../resource'
+import { isSame } from '../same'
+import type { Members } from '../value'
+import type { Session } from '../world'
+import { endpointOperation } from './network'
+
+export const port = defineResource({
+  type: 'inkev_port',
+  rest: 'ports',
+  description: 'Where one workload joins a network on one host: a veth pair into a network namespace, or an existing device.',
+  attributes: {
+    name: nameAttribute('Name of the port.'),
+    host: nameAttribute('The host on which the workload runs.'),
+    announced: {
+      shape: 'scalar',
+      type: 'bool',
+      description:
+        'Whether every other host of the network knows where the port’s addresses live. False is drift, which the next apply repairs.',
+      computed: true,
+      default: true
+    }
+  },
+  identity: ['host', 'name'],
+  hosts: ({ host }) => (typeof host === 'string' ? [host] : []),
+
+  problems({ host, network }, world) {
+    const intent = typeof network === 'string' ? world.intent('networks', network) : undefined
+    if (!intent || typeof host !== 'string' || intent.hosts.includes(host)) return []
+    return [
+      {
+        path: [{ attribute: 'host' }],
+        message: `network ${String(network)} does not span ${host}: its hosts are ${intent.hosts.join(', ')}.`,
+        hint: `Add ${host} to hosts of the network.`
+      }
+    ]
+  },
+
+  async announce(session, _planned, _prior, found) {
+    const [[host, { item }]] = [...found] as [[string, Stored]]
+    if (typeof item.network !== 'string' || !item.mac) return
+    const record = endpointOperation(item.network, host, item)
+    const hosts = await otherHosts(session, host, item.network)
+    await Promise.all(hosts.map(other => session.agent(other).bulk([record], session.signal)))
+  },
+
+  withdraw: retract,
+
+  async reflect(session, state, found) {
+    const [[host, { item }]] = [...found] as [[string, Stored]]
+    const hosts = typeof item.network === 'string' && item.mac ? await otherHosts(session, host, item.network) : []
+    const known = await Promise.all(hosts.map(other => isKnownOn(session, other, host, item)))
+    return { ...state, announced: known.every(Boolean) }
+  }
+})
+
+/** The other hosts of a network, as the port's own host knows them; those that the provider block does not name are somebody else's to tell. */
+async function otherHosts(session: Session, host: string, network: string): Promise<string[]> {
+  const peers = await session.agent(host).list('peers', session.signal)
+  const hosts = [...peers.values()].filter(({ item }) => item.network === network).map(({ item }) => String(item.host))
+  return hosts.filter(other => session.world.agents?.has(other))
+}
+
+/** Takes the port's endpoints back, save where the port lives elsewhere by now. */
+async function retract(session: Session, { host, name, network }: Members): Promise<void> {
+  if (typeof network !== 'string' || !session.world.agents?.has(String(host))) return
+  const endpoint = `${network}.${String(name)}`
+  await Promise.all(
+    (await otherHosts(session, String(host), network)).map(async other => {
+      const known = (await session.agent(other).list('endpoints', session.signal)).get(endpoint)
+      if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint, session.signal)
+    })
+  )
+}
+
+async function isKnownOn(session: Session, other: string, host: string, { ip_addresses, mac, name, network }: Item): Promise<boolean> {
+  const known = (await session.agent(other).list('endpoints', session.signal)).get(`${String(network)}.${name}`)?.item
+  const sameAddresses = isSame({ shape: 'list', rule: { meaning: 'ip' } }, known?.addresses ?? null, ip_addresses ?? null)
+  return known?.host === host && isSame({ shape: 'scalar', rule: { meaning: 'mac' } }, known.mac ?? null, mac ?? null) && sameAddresses
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the provider process knows: the agents of its configuration, and the resources that this run has planned so far.
+
+import { InkevError } from '@inkev/agent/api/errors'
+import type { ResourceType } from '@inkev/agent/api/resources'
+import type { Desired, HostFacts } from '@inkev/agent/src/model/desired'
+import { macOf } from '@inkev/agent/src/model/resolve'
+import { validate } from '@inkev/agent/src/model/validate'
+import { type Agent, AgentError } from './agent'
+import type { Diagnostic } from './diagnostics'
+import type { Members } from './value'
+
+/** One planned object: what will be asked of the agents of these hosts. */
+export interface Intent {
+  name: string
+  hosts: string[]
+  body: Members
+}
+
+/** The calls of one operation: its agents, its time limit, and what it has to say on the way. */
+export interface Session {
+  world: World
+  signal: AbortSignal
+  warnings: Diagnostic[]
+  agent(host: string): Agent
+}
+
+type Plans = { [type in keyof Desired]: Map<string, Members> }
+
+export class World {
+  readonly #intents = new Map<string, Intent>()
+  /** What this run has planned so far, by host. */
+  readonly #plans: ReadonlyMap<string, Plans>
+
+  /** `agents` is undefined while the provider block is not wholly known. */
+  constructor(readonly agents: ReadonlyMap<string, Agent> | undefined) {
+    this.#plans = new Map([...(agents?.keys() ?? [])].map(host => [host, nothingPlanned()]))
+  }
+
+  /** The names of all hosts, or undefined while they are not known. */
+  get hosts(): string[] | undefined {
+    return this.agents && [...this.agents.keys()].toSorted()
+  }
+
+  session(signal: AbortSignal): Session {
+    const agent = (host: string) => {
+      const found = this.agents?.get(host)
+      if (!found) throw this.unknownHost(host)
+      return found
+    }
+    return { world: this, signal, warnings: [], agent }
+  }
+
+  unknownHost(host: string): AgentError {
+    const message = `unknown host ${host}: the provider block names ${this.hosts?.join(', ') || 'none that is known yet'}`
+    return new AgentError(host, message, {
+      summary: `Unknown host ${host}`,
+      hint: 'Name one of these, or add the host to the provider block.'
+    })
+  }
+
+  intent(rest: ResourceType, name: string): Intent | undefined {
+    return this.#intents.get(`${rest}/${name}`)
+  }
+
+  /** Notes what one object is to become, and judges it beside all others of this run by the agent’s own rules. Throws AgentError. */
+  intend(rest: ResourceType, intent: Intent): void {
+    this.forget(rest, intent.name)
+    this.#intents.set(`${rest}/${intent.name}`, intent)
+    const endpoint = rest === 'ports' ? endpointOf(intent) : undefined
+    for (const [host, plans] of this.#plans)
+      if (intent.hosts.includes(host)) plans[rest].set(intent.name, intent.body)
+      else if (endpoint) plans.endpoints.set(endpointName(intent), endpoint)
+    for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!)
+  }
+
+  forget(rest: ResourceType, name: string): void {
+    const intent = this.intent(rest, name)
+    if (!intent) return
+    this.#intents.delete(`${rest}/${name}`)
+    for (const plans of this.#plans.values()) {
+      plans[rest].delete(name)
+      if (rest === 'ports') plans.endpoints.delete(endpointName(intent))
+    }
+  }
+}
+
+function nothingPlanned(): Plans {
+  return { networks: new Map(), peers: new Map(), endpoints: new Map(), ports: new Map(), functions: new Map(), stitches: new Map() }
+}
+
+/** How other hosts know a port of a network. */
+function endpointOf({ body, hosts, name }: Intent): Members | undefined {
+  const mac = macOf(name, body as never)
+  if (body.network === undefined || mac === undefined) return undefined
+  return { network: body.network, host: hosts[0]!, mac, addresses: body.ip_addresses ?? [] }
+}
+
+function endpointName({ body, name }: Intent): string {
+  return `${String(body.network)}.${name}`
+}
+
+/** Judges one object by itself. Throws AgentError. */
+export function judgeAlone(rest: ResourceType, name: string, body: Members): void {
+  const plans = nothingPlanned()
+  plans[rest].set(name, body)
+  judge('', rest, name, plans)
+}
+
+/** Judges an object by the agent’s rules, on a host that has every namespace and device. */
+function judge(host: string, rest: ResourceType, name: string, plans: Plans): void {
+  const facts: HostFacts = {
+    name: host,
+    uplink: { name: 'uplink', mtu: 9000, vtep: '0.0.0.0' },
+    hasNetns: () => true,
+    hasInterface: () => true
+  }
+  try {
+    validate(plans as unknown as Desired, facts, rest, name, undefined)
+  } catch (error) {
+    if (!(error instanceof InkevError)) throw error
+    const { code, hint, message, path } = error
+    throw new AgentError(host, message, { summary: `Invalid ${path || name}`, code, path, hint })
+  }
+}
