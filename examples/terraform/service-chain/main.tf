@@ -2,22 +2,23 @@
 #
 #   inspected = true                                 inspected = false
 #
-#   [ desk ]                                         [ desk ]
-#      |                                                |
-#   office                                           office
-#      |                                                |
-#      | inside                                         |
-#   < inspector >   a firewall                          |        < inspector >   idle
-#      | outside                                        |
-#      |                                                |
-#   < gateway >     a router                         < gateway >
-#      |                                                |
-#   servers                                          servers
-#      |                                                |
-#   [ shop ]                                         [ shop ]
+#            edge-1                   edge-2                  edge-1                   edge-2
+#   +--------------------+   +----------------+      +--------------------+   +----------------+
+#   |  [ desk ]          |   |                |      |  [ desk ]          |   |                |
+#   |     |              |   |                |      |     |              |   |                |
+#   |   office           |   |                |      |   office           |   |                |
+#   |     | inside       |   |                |      |     |              |   |                |
+#   |  < inspector >     |   |                |      |     |              |   |                |
+#   |     | outside      |   |                |      |     |              |   |                |
+#   |  < gateway >       |   |    [ shop ]    |      |  < gateway >       |   |    [ shop ]    |
+#   |     |              |   |       |        |      |     |              |   |       |        |
+#   |   servers ---------+---+--- servers     |      |   servers ---------+---+--- servers     |
+#   +--------------------+   +----------------+      +--------------------+   +----------------+
 #
-#   office    VNI 100   10.0.1.0/24   fd00:1::/64   on edge-1
-#   servers   VNI 200   10.0.2.0/24   fd00:2::/64   on edge-2
+#   office    VNI 100   10.0.1.0/24   fd00:1::/64
+#   servers   VNI 200   10.0.2.0/24   fd00:2::/64
+#
+# A firewall must see both directions of a session: so inspector and gateway are on one host, where in other examples each host has its own.
 #
 # Try `terraform apply -var inspected=false` while `ping 10.0.2.11` runs in desk: the stitches change, and no packet is lost.
 
@@ -46,10 +47,14 @@ provider "inkev" {
   hosts = var.hosts
 }
 
+locals {
+  chain_hosts = ["edge-1"]
+}
+
 resource "inkev_network" "office" {
   name  = "office"
   vni   = 100
-  hosts = ["edge-1", "edge-2"]
+  hosts = local.chain_hosts
   subnets = {
     v4 = { cidr = "10.0.1.0/24" }
     v6 = { cidr = "fd00:1::/64" }
@@ -67,7 +72,8 @@ resource "inkev_network" "servers" {
 }
 
 resource "inkev_function" "inspector" {
-  name = "inspector"
+  name  = "inspector"
+  hosts = local.chain_hosts
   firewall = {
     default_egress = "reject"
     rules = {
@@ -79,7 +85,8 @@ resource "inkev_function" "inspector" {
 }
 
 resource "inkev_function" "gateway" {
-  name = "gateway"
+  name  = "gateway"
+  hosts = local.chain_hosts
   router = {
     interfaces = {
       office  = { address = "10.0.1.1/24", ipv6_address = "fd00:1::1/64" }
@@ -91,9 +98,10 @@ resource "inkev_function" "gateway" {
 resource "inkev_stitch" "inspector_office" {
   count = var.inspected ? 1 : 0
 
-  name = "inspector-office"
-  a    = { function = inkev_function.inspector.name, port = "inside" }
-  b    = { network = inkev_network.office.name }
+  name  = "inspector-office"
+  hosts = local.chain_hosts
+  a     = { function = inkev_function.inspector.name, port = "inside" }
+  b     = { network = inkev_network.office.name }
 
   # It goes only after the gateway was stitched past the inspector: until then it carries traffic.
   lifecycle {
@@ -102,20 +110,23 @@ resource "inkev_stitch" "inspector_office" {
 }
 
 resource "inkev_stitch" "gateway_office" {
-  name = "gateway-office"
-  a    = { function = inkev_function.gateway.name, port = "office" }
-  b = (var.inspected
-    ? { function = inkev_function.inspector.name, port = "outside", network = null }
-    : { function = null, port = null, network = inkev_network.office.name }
-  )
+  name  = "gateway-office"
+  hosts = local.chain_hosts
+  a     = { function = inkev_function.gateway.name, port = "office" }
+  b = {
+    function = var.inspected ? inkev_function.inspector.name : null
+    port     = var.inspected ? "outside" : null
+    network  = var.inspected ? null : inkev_network.office.name
+  }
 
   depends_on = [inkev_stitch.inspector_office]
 }
 
 resource "inkev_stitch" "gateway_servers" {
-  name = "gateway-servers"
-  a    = { function = inkev_function.gateway.name, port = "servers" }
-  b    = { network = inkev_network.servers.name }
+  name  = "gateway-servers"
+  hosts = local.chain_hosts
+  a     = { function = inkev_function.gateway.name, port = "servers" }
+  b     = { network = inkev_network.servers.name }
 }
 
 resource "inkev_port" "desk" {

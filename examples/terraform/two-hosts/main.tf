@@ -75,15 +75,13 @@ resource "inkev_function" "gateway" {
 }
 
 resource "inkev_stitch" "gateway_web" {
-  name = "gateway-web"
-  a    = { function = inkev_function.gateway.name, port = "web" }
-  b    = { network = inkev_network.web.name }
+  a = { function = inkev_function.gateway.name, port = "web" }
+  b = { network = inkev_network.web.name }
 }
 
 resource "inkev_stitch" "gateway_db" {
-  name = "gateway-db"
-  a    = { function = inkev_function.gateway.name, port = "db" }
-  b    = { network = inkev_network.db.name }
+  a = { function = inkev_function.gateway.name, port = "db" }
+  b = { network = inkev_network.db.name }
 }
 
 resource "inkev_function" "db_rules" {
