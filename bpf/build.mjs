@@ -2,10 +2,11 @@
 // Builds the catalogue. `node bpf/build.mjs generate` writes the generated files, `check` compares them; `compile [name…]` makes build/<name>.bpf.o of what
 // changed, `object SOURCE OUT` compiles any one C file as the catalogue's are. Without a command it generates and compiles.
 
-import { spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path'
+import { promisify } from 'node:util'
 
 const ROOT = import.meta.dirname
 const OUT = join(ROOT, 'build')
@@ -16,7 +17,8 @@ const CLANG = process.env.CLANG ?? 'clang-19'
 const STRIP = process.env.LLVM_STRIP ?? 'llvm-strip-19'
 /** Where Debian keeps <asm/types.h>, which clang does not look for when it compiles for bpf. */
 const MULTIARCH = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[process.arch]
-const FLAGS = `-O2 -g -target bpf -mcpu=v3 -Wall -Werror -I core -I core/include -idirafter /usr/include/${MULTIARCH}`.split(' ')
+const FLAGS =
+  `-O2 -g -target bpf -mcpu=v3 -Wall -Werror -ferror-limit=0 -I core -I core/include -idirafter /usr/include/${MULTIARCH}`.split(' ')
 
 /** The kinds: every folder functions/<kind>/ with a <kind>.ts. */
 function findKinds() {
@@ -186,18 +188,13 @@ function storedStamp(name) {
   return existsSync(path) ? readFileSync(path, 'utf8') : null
 }
 
-function run(command, args) {
-  return new Promise((done, reject) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'pipe'], timeout: 120_000 })
-    let stderr = ''
-    child.stderr.on('data', text => {
-      stderr += text
-    })
-    child.on('error', error =>
-      reject(new Error(`${command} cannot be run (${error.code}): install it, or name another by CLANG, LLVM_STRIP`))
-    )
-    child.on('close', status => (status === 0 ? done() : reject(new Error(stderr || `${command} ended with status ${status}`))))
-  })
+async function run(command, args) {
+  try {
+    await promisify(execFile)(command, args, { cwd: ROOT, timeout: 120_000 })
+  } catch ({ code, stderr, message }) {
+    if (code === 'ENOENT') throw new Error(`${command} cannot be run: install it, or name another by CLANG, LLVM_STRIP`)
+    throw new Error(stderr || message)
+  }
 }
 
 const COMMANDS = {

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of the catalogue, held against every kind in it: what is declared is read, counted, tested and fits the compiled object.
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join, relative } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+import { coreCounters } from '../core/core'
+import { kinds } from '../functions/index.gen'
+import { isHostAddress, parseIp, parseMac } from './addresses'
+import { encodeEntries, readObject } from './btf'
+import { configEntry, configMembers } from './config'
+import { type Endpoint, type FunctionKind, type Image, portNames, type Surroundings } from './define'
+import { exampleConfig } from './example'
+import { kindHeader } from './header'
+import { validateConfig } from './validate'
+
+const bpf = join(__dirname, '..')
+const root = join(bpf, '..')
+const NAME_MAX = 15
+
+const build = (...args: string[]) => execFileSync(process.execPath, [join(bpf, 'build.mjs'), ...args], { stdio: 'pipe' })
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap(entry => {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) return ['node_modules', 'build', 'dist'].includes(entry.name) ? [] : filesBelow(path)
+    return [path]
+  })
+}
+
+const isGenerated = (path: string) => /\.gen\.\w+$/.test(path)
+const isTest = (path: string) => /\.test\.ts$|\/fixtures\//.test(path)
+const isC = (path: string) => /\.[ch]$/.test(path)
+
+function textOf(paths: string[]): string {
+  return paths.map(path => readFileSync(path, 'utf8')).join('\n')
+}
+
+/** C and TypeScript without their comments. */
+function withoutComments(source: string): string {
+  return source.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '')
+}
+
+const catalogue = Object.values(kinds)
+
+test('generated files are as generated', () => {
+  build('check')
+})
+
+/** The counters of `<PREFIX>_<NAME>` that no C counts, and those that no test speaks of. */
+function idleCounters(prefix: string, names: string[], sources: string, tests: string): { uncounted: string[]; unseen: string[] } {
+  const constant = (name: string) => `${prefix}_${name}`.toUpperCase()
+  return {
+    uncounted: names.filter(name => !new RegExp(`\\b${constant(name)}\\b`).test(sources)),
+    unseen: names.filter(name => !new RegExp(`\\b(${name}|${constant(name)})\\b`).test(tests))
+  }
+}
+
+describe('the road', () => {
+  test('counts what it declares, and a test sees each', () => {
+    const code = filesBelow(bpf).filter(path => isC(path) && !isGenerated(path))
+    const tests = ['bpf', 'agent', 'acceptance'].flatMap(area => filesBelow(join(root, area))).filter(isTest)
+    expect(idleCounters('core', Object.keys(coreCounters), textOf(code), textOf(tests))).toEqual({ uncounted: [], unseen: [] })
+  })
+
+  test('drops packets in one place only', () => {
+    const sources = filesBelow(bpf).filter(isC)
+    expect(
+      sources.filter(path => withoutComments(readFileSync(path, 'utf8')).includes('TC_ACT_SHOT')).map(path => relative(bpf, path))
+    ).toEqual(['core/graph.h'])
+  })
+})
+
+test('every C and TypeScript file begins with its licence and one sentence', () => {
+  const sources = filesBelow(bpf).filter(path => /\.([ch]|ts|mjs)$/.test(path))
+  const heads = sources.map(path => [relative(bpf, path), ...readFileSync(path, 'utf8').split('\n', 2)] as const)
+  for (const [path, licence, sentence] of heads) {
+    expect([path, licence]).toEqual([
+      path,
+      expect.stringContaining(`SPDX-License-Identifier: ${isC(path) ? 'GPL-2.0-only OR BSD-2-Clause' : 'Apache-2.0'}`)
+    ])
+    expect([path, sentence]).toEqual([path, expect.stringMatching(/^\/[/*] ?\S|^\/\*$/)])
+  }
+})
+
+describe.each(catalogue)('kind $kind', declared => {
+  const { kind, counters, internal } = declared
+  const folder = join(bpf, 'functions', kind)
+  const files = filesBelow(folder)
+  const sources = files.filter(path => isC(path) && !isGenerated(path))
+  const compiled = () => {
+    build('compile', kind)
+    return readObject(readFileSync(join(bpf, 'build', `${kind}.bpf.o`)))
+  }
+
+  test('has its declaration, program, test and manual in its folder', () => {
+    const names = files.map(path => basename(path))
+    expect(names).toEqual(expect.arrayContaining([`${kind}.ts`, `${kind}.bpf.c`, `${kind}.test.ts`, 'README.md']))
+  })
+
+  test('counts what it declares, and a test sees each', () => {
+    const idle = idleCounters(kind, Object.keys(counters), textOf(sources), textOf(files.filter(isTest)))
+    expect(idle).toEqual({ uncounted: [], unseen: [] })
+  })
+
+  test("has a program of the kind's name, and names that the kernel does not cut", () => {
+    const object = compiled()
+    expect(object.programs.get(kind)).toMatchObject({ section: 'tc' })
+    const names = [...object.programs.keys(), ...object.maps.keys()]
+    expect(names.filter(name => name.length > NAME_MAX)).toEqual([])
+  })
+
+  test('has an example that is valid, from which entries follow that its maps can hold', () => {
+    const { config, problems } = validateConfig(declared, exampleConfig(declared))
+    expect(problems).toEqual([])
+    const { maps, commit } = imageOf(declared, config)
+    const object = compiled()
+    for (const [name, entries] of [...Object.entries(maps), ...(commit ? ([[commit.map, commit.entries]] as const) : [])]) {
+      const map = object.maps.get(name)
+      expect([name, map?.name]).toEqual([name, name])
+      encodeEntries(map!, entries)
+    }
+    for (const name of Object.keys(declared.sizes?.(config as never) ?? {})) expect([...object.maps.keys()]).toContain(name)
+  })
+
+  test('owns valid addresses at ports that it has', () => {
+    const { config } = validateConfig(declared, exampleConfig(declared))
+    for (const [port, { mac, addresses }] of Object.entries(declared.presents?.(config as never, 'example') ?? {})) {
+      expect(portNames(declared, config)).toContain(port)
+      expect(parseMac(mac)[0]! & 1).toBe(0)
+      addresses.forEach(parseIp)
+    }
+  })
+
+  test('is named outside its folder in generated files, tests, examples and documents only', () => {
+    if (internal) return
+    const others = ['bpf', 'native', 'agent', 'provider']
+      .flatMap(area => filesBelow(join(root, area)))
+      .filter(path => /\.([ch]|ts|mjs|go|cc)$/.test(path) && !path.startsWith(`${folder}/`) && !isGenerated(path) && !isTest(path))
+    const named = new RegExp(`['"\`]${kind}['"\`]|functions/${kind}/|\\.\\./${kind}/|kinds\\.${kind}\\b|\\b${kind.toUpperCase()}_`)
+    expect(others.filter(path => named.test(withoutComments(readFileSync(path, 'utf8')))).map(path => relative(root, path))).toEqual([])
+  })
+
+  test('does not compile when a field is renamed, for its C reads every one', () => {
+    const members = configMembers(declared).map(({ name }) => name)
+    const renamed = Object.entries(declared.config).map(([name, schema]) => [members.includes(name) ? `${name}_renamed` : name, schema])
+    const errors = compileErrors(kind, kindHeader({ ...declared, config: Object.fromEntries(renamed) }))
+    expect(members.filter(name => !new RegExp(`error: no member named '${name}'`).test(errors))).toEqual([])
+  })
+})
+
+/** What clang says of a kind in a copy of the catalogue where it has another header. */
+function compileErrors(kind: string, header: string): string {
+  const copy = mkdtempSync(join(tmpdir(), 'inkev-catalogue-'))
+  try {
+    cpSync(bpf, join(copy, 'bpf'), { recursive: true, filter: path => !/\/(build|node_modules)$/.test(path) })
+    writeFileSync(join(copy, 'bpf/functions', kind, `${kind}.gen.h`), header)
+    return spawnSync(process.execPath, [join(copy, 'bpf/build.mjs'), 'compile', kind], { encoding: 'utf8' }).stderr
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+}
+
+/** All that the agent would put into the maps, in a situation where each port is stitched to a network with one endpoint of each sort. */
+function imageOf(declared: FunctionKind, config: Record<string, unknown>): Image {
+  const entry = configEntry(declared, config)
+  const image = declared.image?.(config as never, surroundingsOf(declared, config)) ?? { maps: {} }
+  return { ...image, maps: { ...image.maps, ...(entry && { config: [entry] }) } }
+}
+
+function surroundingsOf(declared: FunctionKind, config: Record<string, unknown>): Surroundings {
+  const presences = declared.presents?.(config as never, 'example') ?? {}
+  const ports = portNames(declared, config).map((port, number) => {
+    const cidrs = ['10.0.1.0/24', 'fd00:1::/64']
+    const own = (presences[port]?.addresses ?? []).filter(address => cidrs.some(cidr => isHostAddress(cidr, address)))
+    const endpoints = endpointsOf(own)
+    return [port, { number, network: { name: 'web', vni: 100, mtu: 1450, cidrs, endpoints } }] as const
+  })
+  const bridge = { vni: 100, mtu: 1450, endpoints: endpointsOf([]), port_ids: [1], peers: [1], stitched: [1] }
+  return { name: 'example', ports: Object.fromEntries(ports), generation: 1, ...(declared.internal && { bridge }) }
+}
+
+function endpointsOf(own: string[]): Endpoint[] {
+  return [
+    { mac: '02:00:00:00:00:01', addresses: ['10.0.1.11', 'fd00:1::11'], port_id: 1 },
+    { mac: '02:00:00:00:00:02', addresses: ['10.0.1.12'], peer: 1 },
+    { mac: '02:00:00:00:00:03', addresses: own, bridge_port: 1 }
+  ]
+}
