@@ -24,7 +24,9 @@ export function terraformEnvironment(lab: Lab): Record<string, string> {
 export class Terraform {
   constructor(
     readonly folder: string,
-    readonly environment: Record<string, string>
+    readonly environment: Record<string, string>,
+    /** The command that enters another namespace, where the CLI is to run there. */
+    readonly entrance: readonly string[] = []
   ) {}
 
   /** A working copy of one of examples/terraform, which goes with the lab. */
@@ -90,7 +92,7 @@ export class Terraform {
 
   #command([name, ...args]: string[]): string[] {
     const interactive = ['init', 'plan', 'apply', 'destroy', 'import', 'refresh']
-    return [CLI, name!, '-no-color', ...(interactive.includes(name!) ? ['-input=false'] : []), ...args]
+    return [...this.entrance, CLI, name!, '-no-color', ...(interactive.includes(name!) ? ['-input=false'] : []), ...args]
   }
 
   #options({ env, ...options }: RunOptions): RunOptions {

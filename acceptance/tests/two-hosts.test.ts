@@ -66,7 +66,7 @@ describe('the example two-hosts', () => {
   test.each([
     ['web2', 'one host'],
     ['web3', 'two hosts']
-  ] as const)('carries TCP bulk to %s (%s)', async to => {
+  ] as const)('carries TCP bulk to %s (%s)', async (to, _way) => {
     for (const address of ADDRESSES[to]) expect(await throughput(workload('web1'), workload(to), address, 1)).toBeGreaterThan(0.5)
   })
 
