@@ -22,7 +22,18 @@ export interface NativeError extends Error {
   log?: string
 }
 
-export type MapType = 'hash' | 'array' | 'prog_array' | 'percpu_hash' | 'percpu_array' | 'lru_hash' | 'lpm_trie' | 'ringbuf' | 'array_of_maps' | 'hash_of_maps' | 'other'
+export type MapType =
+  | 'hash'
+  | 'array'
+  | 'prog_array'
+  | 'percpu_hash'
+  | 'percpu_array'
+  | 'lru_hash'
+  | 'lpm_trie'
+  | 'ringbuf'
+  | 'array_of_maps'
+  | 'hash_of_maps'
+  | 'other'
 
 export interface MapInfo {
   id: number
@@ -151,7 +162,15 @@ export interface Bpf {
   /** Opens, sets constants, reuses maps and loads, off the event loop. Rejects with `NativeError`, the verifier's log in `log`. */
   load(options: LoadOptions): Promise<BpfObject>
   /** `inner` is the pattern of the maps that a map of maps may hold. */
-  createMap(options: { name: string; type: MapType; keySize: number; valueSize: number; maxEntries: number; flags?: number; inner?: BpfMap }): BpfMap
+  createMap(options: {
+    name: string
+    type: MapType
+    keySize: number
+    valueSize: number
+    maxEntries: number
+    flags?: number
+    inner?: BpfMap
+  }): BpfMap
   openMap(path: string): BpfMap
   openMapById(id: number): BpfMap
   openProgram(path: string): Program
@@ -236,7 +255,10 @@ export interface Netlink extends Handle {
   /** False when there was none. */
   deleteLink(nameOrIndex: string | number): boolean
   /** Changes only what is given; `master: 0` frees the interface from its bridge. */
-  setLink(ifindex: number, change: { up?: boolean; mtu?: number; mac?: string; name?: string; netns?: Netns; master?: number; alias?: string; arp?: boolean }): void
+  setLink(
+    ifindex: number,
+    change: { up?: boolean; mtu?: number; mac?: string; name?: string; netns?: Netns; master?: number; alias?: string; arp?: boolean }
+  ): void
   addresses(ifindex?: number): AddressState[]
   /** IPv6 addresses are usable at once (no duplicate address detection). EEXIST when it is there. */
   addAddress(ifindex: number, address: string): void

@@ -237,12 +237,25 @@ Napi::Value BpfMap::get(const Napi::CallbackInfo &info)
 	return to_buffer(info.Env(), value.data(), value.size());
 }
 
+static const char *update_reason(int error)
+{
+	switch (error) {
+	case E2BIG:
+		return "the map is full, or has no such index";
+	case EEXIST:
+		return "the key is taken";
+	case ENOENT:
+		return "no such key";
+	default:
+		return "";
+	}
+}
+
 void BpfMap::write(const void *key, const void *value, uint64_t flags) const
 {
 	int result = bpf_map_update_elem(resource().fd.get(), key, value, flags);
 	if (result < 0)
-		throw Failure(-result, "write an entry of " + label(),
-			      result == -E2BIG ? "the map is full, or has no such index" : "");
+		throw Failure(-result, "write an entry of " + label(), update_reason(-result));
 }
 
 static uint64_t update_flags(Napi::Value value)
@@ -305,7 +318,7 @@ void BpfMap::put_all(const Napi::CallbackInfo &info)
 	else if (result < 0)
 		throw Failure(-result,
 			      "write " + std::to_string(entries.count) + " entries of " + label(),
-			      result == -E2BIG ? "the map is full, or has no such index" : "");
+			      update_reason(-result));
 }
 
 bool BpfMap::erase_key(const void *key) const

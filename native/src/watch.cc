@@ -44,7 +44,7 @@ private:
 		Fd wake{eventfd(0, EFD_CLOEXEC)};
 	};
 
-	static void call(Napi::Env, Napi::Function callback, std::shared_ptr<State> *shared)
+	static void call(Napi::Env env, Napi::Function callback, std::shared_ptr<State> *shared)
 	{
 		std::unique_ptr<std::shared_ptr<State>> owner(shared);
 		std::shared_ptr<State> state = *owner;
@@ -57,8 +57,13 @@ private:
 		} resume{*state};
 
 		auto open = [&] { return !state->closed; };
-		if (open())
-			state->drain(callback, open);
+		try {
+			if (open())
+				state->drain(callback, open);
+		} catch (const Napi::Error &error) {
+			// Node-API by itself only warns of it.
+			napi_fatal_exception(env, error.Value());
+		}
 	}
 
 	void poll_until_closed(int fd)
