@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { type Netlink, type Netns, native } from '.'
+import { type Handle, type Netlink, type Netns, native } from '.'
 import { errorOf, uniqueName, until } from './testing'
 
 const { net } = native
