@@ -72,14 +72,14 @@ export function readObject(bytes: Uint8Array): ObjectSpec {
   if (!btf) throw new RangeError('the object has no .BTF section: compile it with -g')
   const types = readTypes(btf)
   const codec = codecsOf(types)
-  const sections = types
-    .filter(type => type.kind === 'section')
-    .map(({ name, variables }) => ({ name, variables: variables.map(n => variable(types, n)) }))
-  const inSection = (wanted: (name: string) => boolean) =>
-    sections.filter(({ name }) => wanted(name)).flatMap(({ name: section, variables }) => variables.map(found => ({ section, ...found })))
+  const inSection = (wanted: RegExp) =>
+    types.flatMap(type => {
+      if (type.kind !== 'section' || !wanted.test(type.name)) return []
+      return type.variables.map(index => ({ section: type.name, ...variable(types, index) }))
+    })
 
-  const maps = inSection(name => name === '.maps').map(({ name, type }) => readMap(types, codec, name, type))
-  const variables = inSection(name => /^\.(rodata|data|bss)/.test(name)).map(({ section, name, type }) => ({
+  const maps = inSection(/^\.maps$/).map(({ name, type }) => readMap(types, codec, name, type))
+  const variables = inSection(/^\.(rodata|data|bss)/).map(({ section, name, type }) => ({
     name,
     section,
     codec: codec(type, `variable ${name}`)

@@ -22,7 +22,7 @@
 // beside a member `bool_t has_x` may be left out, and has_x is not part of the value: it says whether x is there.
 
 import type { Value } from './define'
-import { boolean, characters, enumeration, getBits, integer, type Layout, MEANINGS, MismatchError, putBits, show } from './scalars'
+import { boolean, characters, enumeration, integer, type Layout, MEANINGS, MismatchError, show } from './scalars'
 import { type CType, type IntType, type Member, type RecordType, resolved } from './types'
 
 /** The codec of one C type. */
@@ -190,6 +190,14 @@ function bitField(name: string, bitOffset: number, bitSize: number, layout: Layo
       return layout.read(whole)
     }
   }
+}
+
+function putBits(to: Buffer, value: bigint): void {
+  for (let n = 0; n < to.length; n++) to[n] = Number((value >> BigInt(8 * n)) & 0xffn)
+}
+
+function getBits(from: Buffer): bigint {
+  return from.reduceRight<bigint>((value, byte) => (value << 8n) | BigInt(byte), 0n)
 }
 
 /** The names by which a record knows a field: its own, or those inside it where it is anonymous. */

@@ -144,7 +144,10 @@ export function choice<const V extends readonly [string, ...string[]]>(values: V
   return Type.Unsafe<V[number]>({ type: 'string', enum: [...values], ...options('choice', declared) })
 }
 
-/** A field that may be left out. A field with a default needs no `optional`: it is optional by that. */
+/**
+ * A field that may be left out. A field with a default needs no `optional`: it is optional by that. A scalar of a kind's configuration without a default has
+ * a companion in C, `bool_t has_<field>`, which says whether it is set.
+ */
 export function optional<T extends TSchema>(schema: T): TOptional<T> {
   return Type.Optional(schema) as TOptional<T>
 }

@@ -42,34 +42,34 @@ export interface Layout {
   names?: string[]
 }
 
+/** Integers of up to 4 bytes are numbers in words, those of 8 are bigints. */
 export function integer(type: string, size: number, signed = false, bigEndian = false): Layout {
-  const bits = BigInt(8 * size)
-  const [min, max] = signed ? [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n] : [0n, (1n << bits) - 1n]
+  const [min, max] = signed ? [-(2n ** BigInt(8 * size - 1)), 2n ** BigInt(8 * size - 1) - 1n] : [0n, 2n ** BigInt(8 * size) - 1n]
   return {
     type,
     size,
     write(value, to) {
       if (typeof value !== 'bigint' && !Number.isSafeInteger(value)) throw new MismatchError(`${show(value)} is not an integer (${type})`)
-      const whole = BigInt(value as bigint | number)
+      const whole = value as bigint | number
       if (whole < min || whole > max) throw new MismatchError(`${whole} does not fit: ${type} holds ${min} to ${max}`)
-      putBits(to, BigInt.asUintN(8 * size, whole), bigEndian)
+      putInteger(to, BigInt.asUintN(8 * size, BigInt(whole)), size, bigEndian)
     },
     read(from) {
-      const raw = getBits(from.subarray(0, size), bigEndian)
-      const whole = signed ? BigInt.asIntN(8 * size, raw) : raw
-      return size <= 4 ? Number(whole) : whole
+      const whole = getInteger(from, size, bigEndian)
+      if (typeof whole === 'bigint') return signed ? BigInt.asIntN(64, whole) : whole
+      return signed ? Number(BigInt.asIntN(8 * size, BigInt(whole))) : whole
     }
   }
 }
 
-export function putBits(to: Buffer, value: bigint, bigEndian = false): void {
-  for (let n = 0; n < to.length; n++) to[bigEndian ? to.length - 1 - n : n] = Number((value >> BigInt(8 * n)) & 0xffn)
+function putInteger(to: Buffer, value: bigint, size: number, bigEndian: boolean): void {
+  if (size === 8) bigEndian ? to.writeBigUInt64BE(value) : to.writeBigUInt64LE(value)
+  else bigEndian ? to.writeUIntBE(Number(value), 0, size) : to.writeUIntLE(Number(value), 0, size)
 }
 
-export function getBits(from: Buffer, bigEndian = false): bigint {
-  let value = 0n
-  for (let n = 0; n < from.length; n++) value |= BigInt(from[bigEndian ? from.length - 1 - n : n]!) << BigInt(8 * n)
-  return value
+function getInteger(from: Buffer, size: number, bigEndian: boolean): number | bigint {
+  if (size === 8) return bigEndian ? from.readBigUInt64BE() : from.readBigUInt64LE()
+  return bigEndian ? from.readUIntBE(0, size) : from.readUIntLE(0, size)
 }
 
 export function boolean(type: string): Layout {

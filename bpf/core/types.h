@@ -33,7 +33,7 @@ typedef ipv6_t ip_t;
 
 /*
  * A prefix of either family as an LPM trie's key: the length counts the mapped address's bits, so that of an IPv4
- * prefix is 96 more than written.
+ * prefix is 96 more than written. The prefix ::/0 covers mapped addresses as well.
  */
 typedef struct {
 	__u32 length;
