@@ -7,7 +7,6 @@ import { request } from 'node:http'
 import { join } from 'node:path'
 import { Namespace } from './namespace'
 import { attempt, run, until } from './process'
-import { PROJECT } from './project'
 
 export const UPLINK = 'uplink'
 const READY_LIMIT_MS = 20_000
@@ -37,7 +36,7 @@ export class Host extends Namespace {
   readonly folder: string
 
   constructor(
-    lab: { name: string; folder: string },
+    readonly lab: { name: string; folder: string; project: string },
     readonly name: string,
     /** Underlay addresses. */
     readonly vtep: string,
@@ -83,13 +82,13 @@ export class Host extends Namespace {
     const mounts = join(this.folder, 'mnt')
     writeFileSync(mounts, '')
     const entrance = ['nsenter', `--net=/run/netns/${this.netns}`, '--', 'unshare', `--mount=${mounts}`, '--propagation', 'slave']
-    await run([...entrance, 'sh', '-c', FURNISH, 'sh', join(this.folder, '..')])
+    await run([...entrance, 'sh', '-c', FURNISH, 'sh', this.lab.folder])
   }
 
   /** Starts the agent, with further arguments, and waits until it is ready. */
   async startAgent(args: string[] = []): Promise<void> {
     const log = openSync(this.#logFile, 'a')
-    const agent = ['node', join(PROJECT, 'agent/dist/inkev-agent.js'), '--name', this.name, '--listen', `unix:${this.socket}`]
+    const agent = ['node', join(this.lab.project, 'agent/dist/inkev-agent.js'), '--name', this.name, '--listen', `unix:${this.socket}`]
     const command = [...this.entrance, ...agent, '--uplink', UPLINK, '--state', join(this.folder, 'state'), ...args]
     const child = spawn(command[0]!, command.slice(1), { cwd: '/', detached: true, stdio: ['ignore', log, log] })
     closeSync(log)

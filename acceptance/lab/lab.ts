@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Host, UPLINK } from './host'
 import { processesIn } from './namespaces'
 import { attempt, run, sleep } from './process'
+import { PROJECT } from './project'
 
 const LABS = '/run/inkev'
 const HOSTS_MAX = 250
@@ -23,6 +24,8 @@ export interface LabOptions {
   agents?: boolean
   /** Further arguments of the agents. */
   agentArgs?: string[]
+  /** The project whose agent and provider are used. Default: this one. */
+  project?: string
 }
 
 /** Who holds a lab: the process that made it, or nobody once it is kept for a user. */
@@ -37,7 +40,8 @@ export class Lab {
 
   private constructor(
     readonly name: string,
-    count: number
+    count: number,
+    readonly project = PROJECT
   ) {
     this.folder = join(LABS, name)
     this.hosts = Array.from(
@@ -47,9 +51,9 @@ export class Lab {
   }
 
   /** Builds a lab; when that fails, nothing is left of it. */
-  static async up({ name = uniqueName(), hosts, mtu = 1500, agents = true, agentArgs = [] }: LabOptions): Promise<Lab> {
+  static async up({ name = uniqueName(), hosts, mtu = 1500, agents = true, agentArgs = [], project }: LabOptions): Promise<Lab> {
     if (!Number.isInteger(hosts) || hosts < 1 || hosts > HOSTS_MAX) throw new Error(`A lab has 1 to ${HOSTS_MAX} hosts.`)
-    const lab = new Lab(name, hosts)
+    const lab = new Lab(name, hosts, project)
     if (existsSync(lab.folder)) throw new Error(`A lab named ${name} is up already.`)
     try {
       await lab.#claim()

@@ -15,7 +15,7 @@ export const CLI = process.env.INKEV_CLI ?? 'terraform'
 /** What a shell needs for `terraform init && terraform apply` to reach a lab from any folder. */
 export function terraformEnvironment(lab: Lab): Record<string, string> {
   return {
-    TF_CLI_CONFIG_FILE: join(PROJECT, '.cache/terraformrc'),
+    TF_CLI_CONFIG_FILE: join(lab.project, '.cache/terraformrc'),
     CHECKPOINT_DISABLE: '1',
     TF_VAR_hosts: JSON.stringify(lab.terraformHosts)
   }

@@ -23,7 +23,7 @@ const textOf = (file: string) => readFileSync(join(PROJECT, file), 'utf8')
 describe('every source file', () => {
   test('begins with its licence', () => {
     const wrong = sources.filter(file => {
-      const licence = file.startsWith('bpf/') && /\.(c|h)$/.test(file) ? LICENCES.kernel : LICENCES.rest
+      const licence = /^bpf\/.*\.(c|h)$|\.bpf\.c$/.test(file) ? LICENCES.kernel : LICENCES.rest
       return !textOf(file).split('\n')[0]!.includes(`SPDX-License-Identifier: ${licence}`)
     })
     expect(wrong).toEqual([])
