@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Scalar types whose names carry byte order and unit: BTF keeps them, so tools can read a map without being told. */
+/* Scalar types whose names carry byte order and unit: BTF keeps them for whoever reads a map. */
 #pragma once
 
 #include <linux/types.h>
 
 typedef __u8 bool_t;
-typedef __be32 ipv4_t;      /* network order */
-typedef __be16 port_t;      /* network order */
-typedef __u8 protocol_t;    /* IP protocol number */
-typedef __u64 duration_t;   /* nanoseconds */
-typedef __u64 time_t_ns;    /* nanoseconds since boot, bpf_ktime_get_coarse_ns() */
-typedef __u64 bitrate_t;    /* bits per second */
-typedef __u32 vni_t;        /* 24 bits, host order */
+typedef __be32 ipv4_t;	  /* network order */
+typedef __be16 port_t;	  /* network order */
+typedef __u8 protocol_t;  /* IP protocol number */
+typedef __u64 duration_t; /* nanoseconds */
+typedef __u64 time_t_ns;  /* nanoseconds since boot, bpf_ktime_get_coarse_ns() */
+typedef __u64 bitrate_t;  /* bits per second */
+typedef __u32 vni_t;	  /* 24 bits, host order */
 typedef __u32 ifindex_t;
 
 /* An Ethernet address. */
@@ -32,8 +32,8 @@ typedef struct {
 typedef ipv6_t ip_t;
 
 /*
- * A prefix of either family as an LPM trie's key: the length counts the mapped address's bits, so that of an IPv4
- * prefix is 96 more than written. The prefix ::/0 covers mapped addresses as well.
+ * A prefix of either family as an LPM trie's key: the length counts the mapped address's bits, so
+ * that of an IPv4 prefix is 96 more than written. The prefix ::/0 covers mapped addresses as well.
  */
 typedef struct {
 	__u32 length;
