@@ -26,7 +26,7 @@ export function problemDiagnostic({ path, message, hint }: Problem): Diagnostic 
   return {
     severity: 'error',
     summary: leaf ? `Invalid ${leaf}` : 'Invalid configuration',
-    detail: sentences(`${leaf}: ${message}`, hint),
+    detail: sentences(message, hint),
     path: shown(path)
   }
 }
@@ -45,11 +45,10 @@ export function errorDiagnostics(error: unknown, attributes: Attributes = {}): D
 
 function agentDiagnostic({ host, message, hint, path: field, summary }: AgentError, attributes: Attributes): Diagnostic {
   const path = field === undefined ? [] : pathOf(attributes, field)
-  const where = path.length > 0 ? `${pathText(path)}: ` : ''
   return {
     severity: 'error',
     summary: summary ?? (path.length > 0 ? `${host} refuses ${pathText(path)}` : `${host} refuses`),
-    detail: sentences(`${where}${message}`, hint),
+    detail: sentences(message, hint),
     ...(path.length > 0 && { path: shown(path) })
   }
 }

@@ -7,6 +7,7 @@ import { schemaProblems } from './check'
 import { type Diagnostic, errorDiagnostics, problemDiagnostic, Refusal } from './diagnostics'
 import { filledIn, type Planned, plan as planState, requestBody, stateOf, withDefaults } from './plan'
 import { type Found, hostsOf, type Operation, type Resource, TIMEOUTS } from './resource'
+import type { Attributes } from './schema'
 import { isEqual, isMembers, isWhollyKnown, type Members, UNKNOWN, type Value, withoutUnknown } from './value'
 import { complete, type Path } from './walk'
 import { judgeAlone, type Session, type World } from './world'
@@ -60,10 +61,16 @@ export async function plan(resource: Resource, request: PlanRequest, world: Worl
     if (prior) world.forget(resource.rest, String(prior.name))
     return { state: null, replace: [], identity, private: kept, diagnostics: [] }
   }
-  const planned = planState(resource.attributes, { config, prior, proposed, defaults: { hosts: world.hosts ?? UNKNOWN } })
+  const planned = planState(withHosts(resource.attributes, world), { config, prior, proposed })
   if (prior) planned.replace.push(...(resource.replaces?.(planned.state, prior) ?? []))
+  if (prior) world.forget(resource.rest, String(prior.name))
   const diagnostics = await planDiagnostics(resource, planned, config, world, signal)
   return { ...planned, replace: inOrder(planned.replace), identity: identityOf(resource, planned.state), private: kept, diagnostics }
+}
+
+/** Where the user names no hosts, all hosts of the provider are meant. */
+function withHosts({ hosts, ...attributes }: Attributes, world: World): Attributes {
+  return hosts?.computed ? { ...attributes, hosts: { ...hosts, default: world.hosts ?? UNKNOWN } } : attributes
 }
 
 function inOrder(paths: Path[]): Path[] {
@@ -130,7 +137,7 @@ export async function apply(resource: Resource, request: ApplyRequest, world: Wo
   } catch (error) {
     const diagnostics = [...session.warnings, ...failureDiagnostics(resource, error, { operation, signal, session, limit })]
     if (!planned) return { state: prior, private: kept, identity, diagnostics }
-    const left = await aftermath(resource, world, planned, prior, kept)
+    const left = await aftermath(resource, world, { planned, prior, private: kept })
     return { ...left, identity: left.state && identityOf(resource, left.state), diagnostics }
   }
 }
@@ -151,16 +158,13 @@ function failureDiagnostics(
 async function aftermath(
   resource: Resource,
   world: World,
-  planned: Members,
-  prior: Members | null,
-  kept: Private
+  { planned, prior, private: kept }: Pick<ApplyRequest, 'prior' | 'private'> & { planned: Members }
 ): Promise<Pick<Outcome, 'state' | 'private'>> {
   const presumed = withoutUnknown(planned) as Members
+  const isOurs = (stored: Stored) => prior !== null || isAsPlanned(resource, planned, stored)
+  const session = world.session(AbortSignal.timeout(AFTERMATH_MS))
   try {
-    return await readState(resource, world.session(AbortSignal.timeout(AFTERMATH_MS)), {
-      ...presumed,
-      ...(prior && everywhere(presumed, prior))
-    })
+    return await readState(resource, session, { ...presumed, ...(prior && everywhere(presumed, prior)) }, isOurs)
   } catch {
     return { state: prior ?? presumed, private: kept }
   }
@@ -323,7 +327,12 @@ export async function read(
   }
 }
 
-async function readState(resource: Resource, session: Session, prior: Members): Promise<{ state: Members | null; private: Private }> {
+async function readState(
+  resource: Resource,
+  session: Session,
+  prior: Members,
+  isOurs: (stored: Stored) => boolean = () => true
+): Promise<{ state: Members | null; private: Private }> {
   const { fields, reflect, rest } = resource
   const known = namedHosts(session, resource, prior, resource.hosts(prior))
   if (known.length === 0) return { state: prior, private: {} }
@@ -335,7 +344,7 @@ async function readState(resource: Resource, session: Session, prior: Members): 
   const found: Found = new Map(
     known.flatMap((host, index) => {
       const stored = lists[index]!.get(String(prior.name))
-      return stored ? [[host, stored]] : []
+      return stored && isOurs(stored) ? [[host, stored]] : []
     })
   )
   if (found.size === 0) return { state: null, private: {} }

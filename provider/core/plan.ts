@@ -10,8 +10,6 @@ export interface PlanInput {
   config: Members
   prior: Members | null
   proposed: Members
-  /** Defaults that only the provider's own configuration gives, by attribute. */
-  defaults?: Members
 }
 
 export interface Planned {
@@ -21,19 +19,18 @@ export interface Planned {
 }
 
 /** The same input always gives the same plan: Terraform asks twice, once for the plan and once before it is applied. */
-export function plan(attributes: Attributes, { config, prior, proposed, defaults }: PlanInput): Planned {
-  const wanted = withDefaults(attributes, { config, proposed, defaults })
+export function plan(attributes: Attributes, { config, prior, proposed }: PlanInput): Planned {
+  const wanted = withDefaults(attributes, { config, proposed })
   if (prior && isEqual(wanted, prior)) return { state: prior, replace: [] }
   const state = withUnknowns(attributes, { config, prior, wanted })
   return { state, replace: prior ? changesOfIdentity(attributes, state, prior) : [] }
 }
 
 /** The configuration with all defaults that are known without asking anyone. */
-export function withDefaults(attributes: Attributes, { config, proposed, defaults = {} }: Omit<PlanInput, 'prior'>): Members {
-  return rebuild(attributes, [proposed, config], (name, attribute, [, said], path) => {
-    if (!said || (said[name] ?? null) !== null) return undefined
-    return path.length === 1 && name in defaults ? defaults[name] : attribute.default
-  })
+export function withDefaults(attributes: Attributes, { config, proposed }: Omit<PlanInput, 'prior'>): Members {
+  return rebuild(attributes, [proposed, config], (name, attribute, [, said]) =>
+    said && (said[name] ?? null) === null ? attribute.default : undefined
+  )
 }
 
 /** Whatever the agent will answer is unknown, or what it was where nothing it rests on changes. */
@@ -74,10 +71,12 @@ export function requestBody(fields: Attributes, planned: Members, config: Member
 
 /** The agent's object as Terraform state: the text of the prior state wherever that means the same, so that only drift shows. */
 export function stateOf(fields: Attributes, remote: Members, prior: Members): Members {
-  const filled = rebuild(fields, [remote], (name, attribute, [object]) => object[name] ?? attribute.default ?? undefined)
-  return rebuild(fields, [filled, prior], (name, attribute, [found, before]) =>
-    before && isSame(attribute, found[name]!, before[name] ?? null) ? before[name] : undefined
-  )
+  const filled = rebuild(fields, [remote], (name, attribute, [object]) => ((object[name] ?? null) === null ? attribute.default : undefined))
+  return rebuild(fields, [filled, prior], (name, attribute, [found, before]) => {
+    const known = before?.[name] ?? null
+    const isUnsaid = known === null && attribute.default !== undefined
+    return before && !isUnsaid && isSame(attribute, found[name]!, known) ? known : undefined
+  })
 }
 
 function withoutNull(value: Value): Value {
