@@ -152,7 +152,7 @@ async function compileOne({ name, source }) {
     await makeObject(source, `${scratch}.o`, ['-MD', '-MF', `${scratch}.d`])
     renameSync(`${scratch}.d`, join(OUT, `${name}.d`))
     renameSync(`${scratch}.o`, objectPath(name))
-    writeFileSync(join(OUT, `${name}.stamp`), stampOf(name, source))
+    writeFileSync(join(OUT, `${name}.stamp`), stampOf(name, source) ?? '')
     console.log(`compiled ${source} (${Date.now() - started} ms)`)
   } finally {
     for (const suffix of ['.d', '.o']) rmSync(scratch + suffix, { force: true })
@@ -169,7 +169,7 @@ function objectPath(name) {
   return join(OUT, `${name}.bpf.o`)
 }
 
-/** A digest of all that the object follows from: how it is compiled and what it includes. Undefined while that is not known. */
+/** A digest of all that the object follows from: how it is compiled and what it includes. Undefined while that is not known, or a file of it is gone. */
 function stampOf(name, source) {
   const dependencies = join(OUT, `${name}.d`)
   if (!existsSync(dependencies) || !existsSync(objectPath(name))) return undefined
