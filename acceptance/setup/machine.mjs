@@ -22,6 +22,7 @@ const PACKAGES = [
   'iputils-ping',
   'libbpf-dev',
   'libnl-route-3-dev',
+  'llvm-19',
   'make',
   'nftables',
   'pkg-config',
