@@ -8,14 +8,18 @@ import { parseArgs } from 'node:util'
 import { Lab } from '../lab/lab'
 import { run } from '../lab/process'
 import { PROJECT } from '../lab/project'
+import { functionCreateMs, providerStartMs, restitch, terraformSeconds } from './control'
 import { figures, isMet, type Results } from './figures'
+import { ownScenarios } from './own'
 import { chart, type Machine, markdown, plainText } from './report'
 import { measureTraffic } from './traffic'
 
-const USAGE = `Usage: npm run bench -- [--rounds N] [--ms N] [--write]
+const USAGE = `Usage: npm run bench -- [PART …] [--rounds N] [--ms N] [--ports N,…] [--write]
 
-  --rounds N   rounds of each scenario (default 5)
-  --ms N       milliseconds of each measurement (default 1000)
+  PART         traffic, stitching, control, terraform, provider (default: all of them)
+  --rounds N   rounds of each traffic scenario (default 5)
+  --ms N       milliseconds of each traffic measurement (default 1000)
+  --ports N,…  sizes of the terraform configurations (default 100)
   --write      replace docs/benchmarks.md, docs/benchmarks.json and docs/benchmarks.svg`
 
 const start = performance.now()
@@ -35,27 +39,67 @@ async function compileClient(): Promise<string> {
   return target
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
+/** Each part fills in its share of the results. */
+const PARTS: Record<string, (lab: Lab, options: Options, results: Results) => Promise<void>> = {
+  traffic: async (lab, { rounds, milliseconds }, results) => {
+    results.traffic = await measureTraffic({ rounds, milliseconds, rr: await compileClient(), lab, say })
+  },
+  control: async (lab, _options, results) => {
+    await ownScenarios(lab)
+    results.functionCreateMs = await functionCreateMs(lab.hosts[0]!, 20)
+    results.restitch = await restitch(lab, 50)
+  },
+  terraform: async (lab, { ports }, results) => {
+    results.terraform = {}
+    for (const count of ports) {
+      say(`terraform: ${count} ports`)
+      results.terraform[count] = await terraformSeconds(lab, count)
+    }
+  },
+  provider: async (_lab, _options, results) => {
+    results.providerStart = await providerStartMs(5)
+  }
+}
+
+interface Options {
+  rounds: number
+  milliseconds: number
+  ports: number[]
+}
+
+function read(): { parts: string[]; options: Options; write: boolean } | undefined {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       rounds: { type: 'string', default: '5' },
       ms: { type: 'string', default: '1000' },
+      ports: { type: 'string', default: '100' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
   })
-  if (values.help) return console.log(USAGE)
-  const rr = await compileClient()
+  const unknown = positionals.find(part => !(part in PARTS))
+  if (values.help || unknown) return undefined
+  const options = { rounds: Number(values.rounds), milliseconds: Number(values.ms), ports: values.ports.split(',').map(Number) }
+  return { parts: positionals.length > 0 ? positionals : Object.keys(PARTS), options, write: values.write }
+}
+
+async function main(): Promise<void> {
+  const wanted = read()
+  if (!wanted) return console.log(USAGE)
   await Lab.sweep()
-  const lab = await Lab.up({ hosts: 2 })
   const results: Results = {}
-  try {
-    results.traffic = await measureTraffic({ rounds: Number(values.rounds), milliseconds: Number(values.ms), rr, lab, say })
-  } finally {
-    await lab.down()
+  for (const part of wanted.parts) {
+    say(part)
+    const lab = await Lab.up({ hosts: 2 })
+    try {
+      await PARTS[part]!(lab, wanted.options, results)
+    } finally {
+      await lab.down()
+    }
   }
   console.log(`\n${plainText(results)}\n`)
-  if (values.write) write(results)
+  if (wanted.write) write(results)
   process.exitCode = figures(results).every(isMet) ? 0 : 1
 }
 
