@@ -30,7 +30,8 @@ function bundle(source, target) {
     target: 'node20',
     minifySyntax: true,
     minifyWhitespace: true,
-    keepNames: true,
+    // grpc-js needs it for its own diagnostics service only, which the core does not offer.
+    external: ['@grpc/proto-loader'],
     legalComments: 'none',
     logLevel: 'warning'
   })
