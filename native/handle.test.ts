@@ -105,7 +105,7 @@ test('a handle is made by calls only', () => {
 })
 
 /** What a Node process of its own says that runs `script` with the addon as `native`, 10 s at most. */
-const runNode = (script: string, input = ''): string =>
+const runNode = (script: string, input: string | Buffer = ''): string =>
   execFileSync(process.execPath, ['--expose-gc', '-e', `const native = require(${JSON.stringify(addon)}); ${script}`], {
     encoding: 'utf8',
     timeout: 10000,
@@ -140,7 +140,7 @@ test('handles that are collected are closed', () => {
       console.log(during - before > 100, after - before < 20)
     }
     main()`,
-    elf as never
+    elf
   )
   expect(result).toBe('true true')
 })
@@ -154,7 +154,7 @@ test('what is still in use is not collected with the object it came with', () =>
       console.log(map.closed, map.info.name)
     }
     main()`,
-    elf as never
+    elf
   )
   expect(result).toBe('false events')
 })
@@ -172,12 +172,17 @@ describe('a process', () => {
     ).toBe('exits')
   })
 
-  test('may load the addon in many threads that end with open handles', () => {
-    const thread = `require(${JSON.stringify(addon)}).net.open().watch(() => {}); setTimeout(() => process.exit(), 20)`
+  test('may load the addon in many threads, which end with open handles and while they load', () => {
+    const thread = `const native = require(${JSON.stringify(addon)})
+      const { workerData } = require('node:worker_threads')
+      native.net.open().watch(() => {})
+      setTimeout(() => { for (let i = 0; i < 10; i++) native.bpf.load({ elf: workerData }) }, 10)
+      setTimeout(() => process.exit(), 15)`
     const script = `const { Worker } = require('node:worker_threads')
-      for (let i = 0; i < 8; i++) new Worker(${JSON.stringify(thread)}, { eval: true })
+      const workerData = require('node:fs').readFileSync(0)
+      for (let i = 0; i < 8; i++) new Worker(${JSON.stringify(thread)}, { eval: true, workerData })
       process.on('exit', () => console.log('ends'))`
-    expect(runNode(script)).toBe('ends')
+    expect(runNode(script, elf)).toBe('ends')
   })
 
   test('that throws in a callback dies of the exception, not of a crash', () => {

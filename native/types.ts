@@ -201,6 +201,7 @@ export interface Bpf {
 export interface LinkState {
   ifindex: number
   name: string
+  /** As in `ip -d link`: veth, vxlan, bridge, tun (of a tap too) …; empty for loopback and hardware. */
   kind: string
   mac: string
   mtu: number

@@ -76,6 +76,12 @@ static size_t batch_size(const MapResource &map)
 	return std::clamp<size_t>(fitting, 16, std::max<size_t>(map.info.max_entries, 16));
 }
 
+// EINVAL comes from kernels before 5.6.
+static bool lacks_batches(int result)
+{
+	return result == -kNotSupported || result == -EOPNOTSUPP || result == -EINVAL;
+}
+
 // False when the map type has no batch operations.
 static bool read_batches(const MapResource &map, Entries &entries)
 {
@@ -92,9 +98,9 @@ static bool read_batches(const MapResource &map, Entries &entries)
 		__u32 count = chunk;
 		int result = bpf_map_lookup_batch(
 			map.fd.get(), first ? nullptr : position.data(), next.data(),
-			&entries.keys[entries.count * key_size],
-			&entries.values[entries.count * value_size], &count, nullptr);
-		if (first && (result == -524 || result == -EOPNOTSUPP || result == -EINVAL))
+			entries.keys.data() + entries.count * key_size,
+			entries.values.data() + entries.count * value_size, &count, nullptr);
+		if (first && lacks_batches(result))
 			return false;
 		if (result == -ENOSPC) { // a hash bucket holds more than a chunk
 			chunk *= 2;
@@ -116,8 +122,8 @@ static void read_one(const MapResource &map, const void *key, Entries &entries)
 	size_t value_size = map.stored_value_size();
 	entries.values.resize((entries.count + 1) * value_size);
 
-	int result =
-		bpf_map_lookup_elem(map.fd.get(), key, &entries.values[entries.count * value_size]);
+	int result = bpf_map_lookup_elem(map.fd.get(), key,
+					 entries.values.data() + entries.count * value_size);
 	if (result == -ENOENT)
 		return;
 	check(result, [&] { return "read entries of " + map.label(); });
@@ -166,7 +172,7 @@ static void for_distinct(const Entries &entries, size_t key_size, Each each)
 	std::unordered_set<std::string_view> seen;
 	seen.reserve(entries.count);
 	for (size_t i = 0; i < entries.count; i++) {
-		auto key = reinterpret_cast<const char *>(&entries.keys[i * key_size]);
+		auto key = reinterpret_cast<const char *>(entries.keys.data() + i * key_size);
 		if (seen.emplace(key, key_size).second)
 			each(i);
 	}
@@ -311,10 +317,10 @@ void BpfMap::put_all(const Napi::CallbackInfo &info)
 	__u32 count = entries.count;
 	int result = bpf_map_update_batch(resource().fd.get(), entries.keys.data(),
 					  entries.values.data(), &count, nullptr);
-	if (result == -524 || result == -EOPNOTSUPP)
+	if (lacks_batches(result))
 		for (size_t i = 0; i < entries.count; i++)
-			write(&entries.keys[i * key_size], &entries.values[i * value_size],
-			      BPF_ANY);
+			write(entries.keys.data() + i * key_size,
+			      entries.values.data() + i * value_size, BPF_ANY);
 	else if (result < 0)
 		throw Failure(-result,
 			      "write " + std::to_string(entries.count) + " entries of " + label(),
@@ -353,8 +359,8 @@ Napi::Value BpfMap::entries(const Napi::CallbackInfo &info)
 
 	for_distinct(entries, key_size, [&](size_t i) {
 		auto entry = Napi::Array::New(env, 2);
-		entry[0u] = to_buffer(env, &entries.keys[i * key_size], key_size);
-		entry[1u] = to_buffer(env, &entries.values[i * value_size], value_size);
+		entry[0u] = to_buffer(env, entries.keys.data() + i * key_size, key_size);
+		entry[1u] = to_buffer(env, entries.values.data() + i * value_size, value_size);
 		result[length++] = entry;
 	});
 	return result;
@@ -369,7 +375,7 @@ Napi::Value BpfMap::keys(const Napi::CallbackInfo &info)
 	uint32_t length = 0;
 
 	for_distinct(entries, key_size, [&](size_t i) {
-		result[length++] = to_buffer(env, &entries.keys[i * key_size], key_size);
+		result[length++] = to_buffer(env, entries.keys.data() + i * key_size, key_size);
 	});
 	return result;
 }

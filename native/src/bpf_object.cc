@@ -76,6 +76,12 @@ struct Variable {
 	uint32_t offset, size;
 };
 
+static std::string name_at(const btf *types, uint32_t offset)
+{
+	const char *name = btf__name_by_offset(types, offset);
+	return name ? name : "";
+}
+
 static Variable find_variable(bpf_object *object, const std::string &name,
 			      const std::string &operation)
 {
@@ -87,12 +93,13 @@ static Variable find_variable(bpf_object *object, const std::string &name,
 			continue;
 
 		bpf_map *section = bpf_object__find_map_by_name(
-			object, btf__name_by_offset(types, type->name_off));
+			object, name_at(types, type->name_off).c_str());
 		const btf_var_secinfo *place = btf_var_secinfos(type);
-		for (int i = 0; section && i < btf_vlen(type); i++, place++)
-			if (name == btf__name_by_offset(
-					    types, btf__type_by_id(types, place->type)->name_off))
+		for (int i = 0; section && i < btf_vlen(type); i++, place++) {
+			const btf_type *variable = btf__type_by_id(types, place->type);
+			if (variable && name == name_at(types, variable->name_off))
 				return {section, place->offset, place->size};
+		}
 	}
 	throw Failure(EINVAL, operation, "the object has no variable " + quoted(name));
 }
@@ -109,6 +116,10 @@ static void set_variable(bpf_object *object, const std::string &name, const Byte
 	size_t size = 0;
 	auto initial =
 		static_cast<const uint8_t *>(bpf_map__initial_value(variable.section, &size));
+	if (!initial || size_t{variable.offset} + variable.size > size)
+		throw Failure(EINVAL, operation,
+			      "variable " + quoted(name) + " lies outside its section");
+
 	ByteVector contents(initial, initial + size);
 	std::copy(bytes.begin(), bytes.end(), contents.begin() + variable.offset);
 	check(bpf_map__set_initial_value(variable.section, contents.data(), size),

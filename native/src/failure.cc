@@ -5,9 +5,6 @@
 #include <cctype>
 #include <cstring>
 
-// Kernel-internal, yet it reaches user space: an operation that this map or program type lacks.
-static constexpr int kNotSupported = 524;
-
 static std::string code_of(int error)
 {
 	if (error == kNotSupported)

@@ -7,6 +7,9 @@
 #include <exception>
 #include <string>
 
+// ENOTSUPP, kernel-internal, yet it reaches user space: an operation that this map type lacks.
+constexpr int kNotSupported = 524;
+
 struct Failure : std::exception {
 	std::string code;      // name of the errno, or CLOSED
 	int error;	       // positive errno

@@ -197,11 +197,10 @@ static void create_persistent_tap(const std::string &name, const std::string &op
 	name.copy(request.ifr_name, IFNAMSIZ - 1);
 
 	Fd tun(check_errno(open("/dev/net/tun", O_RDWR | O_CLOEXEC), describe));
-	if (ioctl(tun.get(), TUNSETIFF, &request) < 0) {
-		int error = errno == EBUSY ? EEXIST
-					   : errno; // what IFF_TUN_EXCL answers for a taken name
-		throw Failure(error, operation, error == EEXIST ? "name is taken" : "");
-	}
+	int result = ioctl(tun.get(), TUNSETIFF, &request);
+	if (result < 0 && errno == EBUSY) // because of IFF_TUN_EXCL
+		throw Failure(EEXIST, operation, "name is taken");
+	check_errno(result, describe);
 	check_errno(ioctl(tun.get(), TUNSETPERSIST, 1), describe);
 }
 
@@ -229,7 +228,10 @@ bool Netlink::delete_link(const Napi::CallbackInfo &info)
 
 static void set_flag(rtnl_link *link, unsigned flag, bool on)
 {
-	on ? rtnl_link_set_flags(link, flag) : rtnl_link_unset_flags(link, flag);
+	if (on)
+		rtnl_link_set_flags(link, flag);
+	else
+		rtnl_link_unset_flags(link, flag);
 }
 
 void Netlink::set_link(const Napi::CallbackInfo &info)
