@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The router's interfaces: their addresses on the link and above it, and which of them leads to an address.
+
+import { derivedMac, type Ip, networkOf, normalise, type Prefix, parseInterfaceAddress, parseIp, parseMac } from '../../catalogue/addresses'
+import type { RouterConfig } from './router'
+
+export interface Interface {
+  name: string
+  mac: string
+  row: RouterConfig['interfaces'][string]
+  /** Address and subnet in each family; a family without one is not routed here. */
+  ipv4?: Prefix
+  ipv6?: Prefix
+}
+
+export function interfacesOf({ interfaces }: RouterConfig, router: string): Interface[] {
+  return Object.entries(interfaces).map(([name, row]) => {
+    const addresses = [row.address, row.ipv6_address].flatMap(text => (text === undefined ? [] : [parseInterfaceAddress(text)]))
+    return {
+      name,
+      row,
+      mac: normalise(row.mac ?? derivedMac('router', router, name)),
+      ipv4: addresses.find(({ family }) => family === 4),
+      ipv6: addresses.find(({ family }) => family === 6)
+    }
+  })
+}
+
+export function subnetsOf({ ipv4, ipv6 }: Interface): Prefix[] {
+  return [ipv4, ipv6].filter(subnet => subnet !== undefined)
+}
+
+/** The interface on whose link the address lies. Link-local addresses lie on every link. */
+export function interfaceTowards(interfaces: Interface[], address: Ip): Interface | undefined {
+  return interfaces.find(candidate => subnetsOf(candidate).some(subnet => contains(subnet, address)))
+}
+
+/** Whether an address, or the whole of a longer prefix, lies in a prefix. */
+export function contains(prefix: Prefix, inner: Ip | Prefix): boolean {
+  if (inner.family !== prefix.family || ('length' in inner && inner.length < prefix.length)) return false
+  return networkOf({ ...prefix, value: inner.value }).value === networkOf(prefix).value
+}
+
+/** The prefix that holds one address only. */
+export function hostRoute({ family, value }: Ip): Prefix {
+  return { family, value, length: family === 4 ? 32 : 128 }
+}
+
+const LINK_LOCAL: Prefix = { ...parseIp('fe80::'), length: 10 }
+
+export function isLinkLocal(address: Ip): boolean {
+  return contains(LINK_LOCAL, address)
+}
+
+/** The link-local address that belongs to a MAC (RFC 4291, appendix A). */
+export function linkLocal(mac: string): string {
+  const [a, b, c, d, e, f] = parseMac(mac) as unknown as [number, number, number, number, number, number]
+  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f]
+  return normalise(`fe80::${words.map(word => word.toString(16)).join(':')}`)
+}

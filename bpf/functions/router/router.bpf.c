@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The router: forwards IPv4 and IPv6 between its interfaces.
+#include "control.h"
+
+/* One hop less, and new addresses on the link. */
+static __always_inline bool rewrite(struct __sk_buff *skb, const struct way *way)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *ethernet = data;
+	struct iphdr *ip = data + L3_OFFSET;
+	struct ipv6hdr *ip6 = data + L3_OFFSET;
+
+	if ((void *)(ip + 1) > end)
+		return false;
+	if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+		ip->ttl--;
+		ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
+	} else {
+		ip6->hop_limit--;
+	}
+	__builtin_memcpy(ethernet->h_dest, &way->destination_mac, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, &way->source_mac, ETH_ALEN);
+	return true;
+}
+
+/* Ports with a direct jump of their own; others jump by number. */
+#define DIRECT_PORTS 16
+
+/*
+ * Only a constant slot makes a direct jump. The assembly differs by its number: else clang would
+ * make one call of all, with a variable slot.
+ */
+#define CASE_PORT(n)                                                     \
+	case n:                                                          \
+		bpf_tail_call(skb, &panel, instance << PORT_BITS | (n)); \
+		asm volatile("" ::"i"(n));                               \
+		break
+
+/* Lets the packet leave by a port. Who sent it on its last link means nothing on the next. */
+static __always_inline int leave_by(struct __sk_buff *skb, __u32 port)
+{
+	union attachment to = read_stitch(instance << PORT_BITS | port);
+
+	skb->cb[2] = 0;
+	skb->cb[3] = 0;
+	if (to.kind != ATTACHED_FUNCTION || port >= DIRECT_PORTS)
+		return forward(skb, port);
+	if (!arrive(skb, to))
+		return drop(skb, CORE_LOOP);
+	switch (port) {
+		CASE_PORT(0);
+		CASE_PORT(1);
+		CASE_PORT(2);
+		CASE_PORT(3);
+		CASE_PORT(4);
+		CASE_PORT(5);
+		CASE_PORT(6);
+		CASE_PORT(7);
+		CASE_PORT(8);
+		CASE_PORT(9);
+		CASE_PORT(10);
+		CASE_PORT(11);
+		CASE_PORT(12);
+		CASE_PORT(13);
+		CASE_PORT(14);
+		CASE_PORT(15);
+	}
+	bpf_tail_call(skb, &instances, to.target);
+	return drop(skb, CORE_MISSING);
+}
+
+INKEV_FUNCTION(router, skb)
+{
+	const struct router_interface *in = lookup_interface(arrived_at(skb));
+	struct headers headers;
+	struct way way;
+	__u32 detail = 0;
+	int verdict;
+
+	if (!in)
+		return drop(skb, ROUTER_NOT_OURS);
+	verdict = read_headers(skb, in, &headers);
+	if (!verdict)
+		verdict = find_way(skb, &headers, &way, &detail);
+	if (verdict)
+		return punt(skb, verdict, detail);
+	if (!rewrite(skb, &way))
+		return drop(skb, CORE_MALFORMED);
+	return leave_by(skb, way.port);
+}
+
+/* What punt() leaves: the packet is answered, held back, or turned into an error. */
+SEC("tc")
+int router_control(struct __sk_buff *skb)
+{
+	const struct router_interface *in = lookup_interface(arrived_at(skb));
+	int verdict = punted_verdict(skb);
+	struct packet packet;
+	struct way way;
+
+	if (!in || !parse_packet(skb, &packet))
+		return drop(skb, CORE_MALFORMED);
+	if (verdict == OWN)
+		verdict = serve(skb, in, &packet);
+	if (verdict == -ROUTER_UNRESOLVED && find_next_hop(skb, &packet, &way)) {
+		switch (next_step(&way)) {
+		case STEP_ASK:
+			return ask(skb, &way);
+		case STEP_HOLD:
+			return hold(skb);
+		case STEP_LOSE:
+			return drop(skb, ROUTER_UNRESOLVED);
+		case STEP_TELL:
+			break;
+		}
+	}
+	if (verdict && !refuse(skb, in, &packet, -verdict))
+		return drop(skb, -verdict);
+	return forward(skb, arrived_at(skb));
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
