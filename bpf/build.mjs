@@ -27,8 +27,8 @@ function findKinds() {
 
 /** The C files: each becomes one object of the same name. */
 function findSources() {
-  const directories = ['core', ...folders(FUNCTIONS).map(kind => `functions/${kind}`)]
-  return directories.flatMap(directory =>
+  const directories = ['core', 'testing', ...folders(FUNCTIONS).map(kind => `functions/${kind}`)]
+  return directories.filter(directory => existsSync(join(ROOT, directory))).flatMap(directory =>
     readdirSync(join(ROOT, directory))
       .filter(file => file.endsWith('.bpf.c'))
       .map(file => ({ name: basename(file, '.bpf.c'), source: `${directory}/${file}` }))

@@ -56,8 +56,7 @@ static __always_inline bool parse_arp(struct __sk_buff *skb, struct arp_packet *
 
 static __always_inline bool write_arp(struct __sk_buff *skb, const struct arp_packet *arp)
 {
-	return resize_packet(skb, sizeof(*arp)) &&
-	       !bpf_skb_store_bytes(skb, 0, arp, sizeof(*arp), 0);
+	return resize_packet(skb, sizeof(*arp)) && store_frame(skb, arp, sizeof(*arp));
 }
 
 /* Turns a request into the answer that its target_ip is at `mac`. */

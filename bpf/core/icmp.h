@@ -90,7 +90,7 @@ static __always_inline bool swap_macs(struct __sk_buff *skb)
 		return false;
 	__builtin_memcpy(&macs[0], ethernet->h_source, ETH_ALEN);
 	__builtin_memcpy(&macs[1], ethernet->h_dest, ETH_ALEN);
-	return !bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), BPF_F_RECOMPUTE_CSUM);
+	return !bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 }
 
 static __always_inline __u32 reply_ip_length(const struct packet *packet)

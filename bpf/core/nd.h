@@ -72,8 +72,7 @@ static __always_inline bool write_nd(struct __sk_buff *skb, struct nd_packet *nd
 	nd->checksum = 0;
 	nd->checksum = ~fold_sum(sum_pseudo_header(from, to, IPPROTO_ICMPV6, ND_MESSAGE_LENGTH) +
 				 sum_words((__u8 *)nd + ND_MESSAGE_OFFSET, ND_MESSAGE_LENGTH));
-	return resize_packet(skb, sizeof(*nd)) &&
-	       !bpf_skb_store_bytes(skb, 0, nd, sizeof(*nd), BPF_F_RECOMPUTE_CSUM);
+	return resize_packet(skb, sizeof(*nd)) && store_frame(skb, nd, sizeof(*nd));
 }
 
 /*

@@ -54,6 +54,7 @@ enum icmpv6_message {
 	ICMPV6_ROUTER_ADVERTISEMENT = 134,
 	ICMPV6_NEIGHBOUR_SOLICITATION = 135,
 	ICMPV6_NEIGHBOUR_ADVERTISEMENT = 136,
+	ICMPV6_REDIRECT = 137,
 };
 
 struct icmp_header {
@@ -101,13 +102,38 @@ struct packet {
 };
 
 /*
+ * Where the frame begins and ends in memory. In assembler, as clang takes the fields for the 32-bit
+ * numbers that they are declared to be, and compares halves of pointers, which the verifier
+ * refuses.
+ */
+static __always_inline void *frame_start(const struct __sk_buff *skb)
+{
+	void *start;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(start)
+		     : "r"(skb), "i"(offsetof(struct __sk_buff, data)));
+	return start;
+}
+
+static __always_inline void *frame_end(const struct __sk_buff *skb)
+{
+	void *end;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(end)
+		     : "r"(skb), "i"(offsetof(struct __sk_buff, data_end)));
+	return end;
+}
+
+/*
  * The `size` bytes at an offset: in the packet itself or, where the kernel keeps them elsewhere,
  * copied to `buffer`. NULL if the packet ends before. Good until the packet is changed.
  */
 static __always_inline void *read_bytes(struct __sk_buff *skb, __u32 offset, void *buffer,
 					__u32 size)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	void *data = frame_start(skb), *end = frame_end(skb);
 
 	if (!__builtin_constant_p(offset))
 		offset &= OFFSET_MAX; /* for the verifier: parsed offsets are smaller */

@@ -36,8 +36,8 @@ static __always_inline __u64 sum_words(const void *header, __u32 size)
  */
 __noinline __u16 sum_to_end(struct __sk_buff *skb, __u32 offset)
 {
-	void *end = (void *)(long)skb->data_end;
-	__u16 *word = (void *)(long)skb->data + (offset & OFFSET_MAX);
+	void *end = frame_end(skb);
+	__u16 *word = frame_start(skb) + (offset & OFFSET_MAX);
 	__u64 sum = 0;
 
 	for (int i = 0; i < SUM_MAX / 2 && (void *)(word + 1) <= end; i++)
@@ -59,44 +59,55 @@ static __always_inline __u64 sum_pseudo_header(const ip_t *source, const ip_t *d
 	       sum_words(destination, sizeof(*destination));
 }
 
+/*
+ * Overwrites the packet from its first byte on. What the device has summed up of it
+ * (CHECKSUM_COMPLETE) begins behind the Ethernet header.
+ */
+static __always_inline bool store_frame(struct __sk_buff *skb, const void *frame, __u32 size)
+{
+	return !bpf_skb_store_bytes(skb, 0, frame, ETH_HLEN, 0) &&
+	       !bpf_skb_store_bytes(skb, ETH_HLEN, frame + ETH_HLEN, size - ETH_HLEN,
+				    BPF_F_RECOMPUTE_CSUM);
+}
+
 /* Gives the frame a new destination and source on its link. */
 static __always_inline bool rewrite_macs(struct __sk_buff *skb, const mac_t *destination,
 					 const mac_t *source)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ethhdr *ethernet = data;
+	struct ethhdr *ethernet = frame_start(skb);
 
-	if ((void *)(ethernet + 1) > end)
+	if ((void *)(ethernet + 1) > frame_end(skb))
 		return false;
 	__builtin_memcpy(ethernet->h_dest, destination, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_source, source, ETH_ALEN);
 	return true;
 }
 
+static __always_inline bool decrement_ipv4_ttl(struct __sk_buff *skb)
+{
+	struct iphdr *ip = frame_start(skb) + L3_OFFSET;
+
+	if ((void *)(ip + 1) > frame_end(skb)) {
+		if (bpf_skb_pull_data(skb, L3_OFFSET + sizeof(*ip)))
+			return false;
+		ip = frame_start(skb) + L3_OFFSET;
+		if ((void *)(ip + 1) > frame_end(skb))
+			return false;
+	}
+	ip->ttl--;
+	ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
+	return true;
+}
+
 /* One hop less; the caller has seen that more than one was left. */
 static __always_inline bool decrement_ttl(struct __sk_buff *skb, const struct packet *packet)
 {
-	void *data, *end;
+	__u8 hop_limit = packet->ttl - 1;
 
-	if (skb->data + L3_OFFSET + sizeof(struct ipv6hdr) > skb->data_end)
-		bpf_skb_pull_data(skb, packet->l4);
-	data = (void *)(long)skb->data;
-	end = (void *)(long)skb->data_end;
-	if (packet->family == 4) {
-		struct iphdr *ip = data + L3_OFFSET;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		ip->ttl--;
-		ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
-	} else {
-		struct ipv6hdr *ip = data + L3_OFFSET;
-
-		if ((void *)(ip + 1) > end)
-			return false;
-		ip->hop_limit--;
-	}
-	return true;
+	if (packet->family == 4)
+		return decrement_ipv4_ttl(skb);
+	return !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, hop_limit),
+				    &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
 }
 
 /*

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The function that takes packets to other hosts, by VXLAN. A network asks it: cb[3] is the remote
+// host, cb[4] the VNI.
+#include "icmp.h"
+#include "tunnel.h"
+
+/* How long a route and a next hop are believed. */
+#define PATH_LIFETIME 1000000000ULL
+
+/* UDP source ports, by which the underlay spreads flows over its links (RFC 7348, section 5). */
+#define FLOW_PORT_FIRST 0xc000
+#define FLOW_PORTS	0x4000
+
+#define AF_INET	 2
+#define AF_INET6 10
+
+/*
+ * The inner L2 length is 14, though 22 bytes with the VXLAN header stand before the inner packet:
+ * with 22 the kernel loses every GSO packet when it segments it.
+ */
+#define ENCAPSULATION                                                                             \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | \
+	 BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                              \
+	 BPF_F_ADJ_ROOM_ENCAP_L2((__u64)ETH_HLEN))
+
+/* What is known for this packet: where from, where to, and by what way. */
+struct trip {
+	const struct host *self;
+	const struct peer *peer;
+	struct path *path;
+	vni_t vni;
+};
+
+static __always_inline bool has_ipv4_underlay(const struct trip *trip)
+{
+	return ip_is_ipv4(&trip->peer->vtep);
+}
+
+/* The kernel's vxlan device takes any frame, resolves neighbours and fragments what must be. */
+static __always_inline int send_by_kernel(struct __sk_buff *skb, const struct trip *trip)
+{
+	if (!set_tunnel(skb, trip->self, trip->peer, trip->vni))
+		return drop(skb, CORE_NO_ROOM);
+	skb->mark = 0;
+	return bpf_redirect(trip->self->vxlan, 0);
+}
+
+/*
+ * Asks the kernel's routes and neighbours anew. False if they have no answer yet. The lookup is
+ * made as of a packet that came in by the replica device, since the kernel routes for those only
+ * that have forwarding on, and the uplink need not.
+ */
+static __always_inline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
+{
+	struct bpf_fib_lookup route = {.ifindex = trip->self->replica, .tot_len = 1};
+	struct path *path = trip->path;
+
+	if (has_ipv4_underlay(trip)) {
+		route.family = AF_INET;
+		route.ipv4_src = trip->self->vtep.word[3];
+		route.ipv4_dst = trip->peer->vtep.word[3];
+	} else {
+		route.family = AF_INET6;
+		*(ip_t *)route.ipv6_src = trip->self->vtep;
+		*(ip_t *)route.ipv6_dst = trip->peer->vtep;
+	}
+	if (bpf_fib_lookup(skb, &route, sizeof(route), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return false;
+	path->ifindex = route.ifindex;
+	path->mtu = route.mtu_result;
+	__builtin_memcpy(&path->next_hop, route.dmac, ETH_ALEN);
+	__builtin_memcpy(&path->source, route.smac, ETH_ALEN);
+	path->looked_up = bpf_ktime_get_coarse_ns();
+	return true;
+}
+
+/* What an IP packet to that host may measure. */
+static __always_inline __u32 mtu_inside(const struct trip *trip)
+{
+	return trip->path->mtu - (has_ipv4_underlay(trip) ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6);
+}
+
+/*
+ * Too large for the way ahead. IPv4 without DF may go in pieces. Any other sender learns what would
+ * fit, from the address that it has written to: the error comes back into the network as if the
+ * remote host had sent it.
+ */
+static __always_inline int refuse(struct __sk_buff *skb, const struct trip *trip,
+				  const struct packet *packet, __u32 mtu)
+{
+	const struct tunnel *tunnel = lookup_tunnel(trip->vni, &trip->peer->vtep);
+
+	if (!packet->dont_fragment)
+		return send_by_kernel(skb, trip);
+	if (!tunnel ||
+	    !rewrite_to_icmp_error(skb, packet, PROBLEM_TOO_BIG, mtu, &packet->destination))
+		return drop(skb, CORE_TOO_BIG);
+	count(CORE_TOO_BIG);
+	return leave(skb, read_attachment(&tunnel->network));
+}
+
+/* The first bytes of the frame to be sent. */
+struct inner_headers {
+	struct ethhdr ethernet;
+	__u8 ip[2];
+};
+
+/* RFC 6040: the underlay may mark congestion where the inner packet allows it. */
+static __always_inline __u8 ecn_of(const struct inner_headers *inner)
+{
+	__u8 traffic_class = inner->ip[1];
+
+	if (inner->ethernet.h_proto == bpf_htons(ETH_P_IPV6))
+		traffic_class >>= 4;
+	return traffic_class & ECN_MASK;
+}
+
+static __always_inline struct vxlan_headers
+make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_headers *inner)
+{
+	__u32 length = skb->len + VXLAN_OVERHEAD - sizeof(struct ethhdr);
+	struct vxlan_headers headers = {
+		.ethernet.h_proto = bpf_htons(ETH_P_IP),
+		.ip.version = 4,
+		.ip.ihl = 5,
+		.ip.tos = ecn_of(inner),
+		.ip.tot_len = bpf_htons(length),
+		.ip.frag_off = bpf_htons(IP_DF),
+		.ip.ttl = TUNNEL_TTL,
+		.ip.protocol = IPPROTO_UDP,
+		.ip.saddr = trip->self->vtep.word[3],
+		.ip.daddr = trip->peer->vtep.word[3],
+		.udp.source = bpf_htons(FLOW_PORT_FIRST + bpf_get_hash_recalc(skb) % FLOW_PORTS),
+		.udp.dest = trip->self->vxlan_port,
+		.udp.len = bpf_htons(length - sizeof(struct iphdr)),
+		.vxlan.flags = bpf_htonl(VXLAN_HAS_VNI),
+		.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT),
+		.inner = inner->ethernet,
+	};
+
+	headers.ip.check = ~fold_sum(sum_words(&headers.ip, sizeof(headers.ip)));
+	__builtin_memcpy(headers.ethernet.h_dest, &trip->path->next_hop, ETH_ALEN);
+	__builtin_memcpy(headers.ethernet.h_source, &trip->path->source, ETH_ALEN);
+	return headers;
+}
+
+/* `looked_up`: the path is fresh from the kernel, so the packet goes through its neighbour table,
+ * to keep the entry alive. */
+static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip *trip,
+				       const struct inner_headers *inner, bool looked_up)
+{
+	struct vxlan_headers headers = make_headers(skb, trip, inner);
+
+	if (bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAPSULATION))
+		return send_by_kernel(skb, trip);
+	if (bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0))
+		return drop(skb, CORE_NO_ROOM);
+	skb->mark = 0;
+	if (looked_up)
+		return bpf_redirect_neigh(trip->path->ifindex, NULL, 0, 0);
+	return bpf_redirect(trip->path->ifindex, 0);
+}
+
+static __always_inline bool is_stale(const struct path *path)
+{
+	return bpf_ktime_get_coarse_ns() - path->looked_up > PATH_LIFETIME;
+}
+
+/* An IP packet. */
+static __always_inline int send(struct __sk_buff *skb, const struct trip *trip,
+				const struct inner_headers *inner)
+{
+	bool stale = is_stale(trip->path);
+	struct packet packet;
+	__u32 mtu;
+
+	if (stale && !look_up_path(skb, trip))
+		return send_by_kernel(skb, trip);
+	mtu = mtu_inside(trip);
+	if (skb->gso_size || skb->len > mtu + ETH_HLEN) {
+		if (!parse_packet(skb, &packet))
+			return drop(skb, CORE_MALFORMED);
+		if (length_on_wire(skb, &packet) > mtu)
+			return refuse(skb, trip, &packet, mtu);
+	}
+	if (!has_ipv4_underlay(trip))
+		return send_by_kernel(skb, trip);
+	return encapsulate(skb, trip, inner, stale);
+}
+
+INKEV_FUNCTION(overlay, skb)
+{
+	__u32 number = skb->cb[3];
+	struct trip trip = {
+		.self = lookup_host(),
+		.peer = bpf_map_lookup_elem(&peers, &number),
+		.path = bpf_map_lookup_elem(&paths, &number),
+		.vni = skb->cb[4],
+	};
+	struct inner_headers inner;
+
+	if (!trip.self || !trip.peer || !trip.path || !number)
+		return drop(skb, CORE_NO_TUNNEL);
+	if (bpf_skb_load_bytes(skb, 0, &inner, sizeof(inner)))
+		return drop(skb, CORE_MALFORMED);
+	if (skb->vlan_present || (inner.ethernet.h_proto != bpf_htons(ETH_P_IP) &&
+				  inner.ethernet.h_proto != bpf_htons(ETH_P_IPV6)))
+		return send_by_kernel(skb, &trip);
+	return send(skb, &trip, &inner);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Turns packets into answers by the helpers of the road, as the packet's destination port or
+// address says: their tests are answers.test.ts.
+#include "graph.h"
+#include "icmp.h"
+#include "nd.h"
+
+#define ANSWER_FIRST 7000
+
+enum answer {
+	ANSWER_TOO_BIG = ANSWER_FIRST,
+	ANSWER_NO_ROUTE,
+	ANSWER_NO_HOST,
+	ANSWER_NO_PORT,
+	ANSWER_PROHIBITED,
+	ANSWER_TIME_EXCEEDED,
+	ANSWER_RESET,
+	ANSWER_ARP_REQUEST,
+	ANSWER_ND_REQUEST,
+	ANSWER_ONE_HOP,
+};
+
+#define OWN_MAC ((mac_t){{2, 0xaa, 0, 0, 0, 1}})
+
+static __always_inline bool answer_discovery(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct arp_packet arp;
+	mac_t mac = OWN_MAC;
+	ip_t target;
+
+	if (packet->ethertype == bpf_htons(ETH_P_ARP))
+		return parse_arp(skb, &arp) && rewrite_to_arp_reply(skb, &arp, &mac);
+	return parse_nd(skb, packet, ICMPV6_NEIGHBOUR_SOLICITATION, &target) &&
+	       rewrite_to_nd_reply(skb, packet, &target, &mac, ND_ROUTER | ND_OVERRIDE);
+}
+
+static __always_inline bool answer(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 wanted = bpf_ntohs(packet->destination_port);
+	mac_t mac = OWN_MAC;
+
+	if (is_echo_request(packet))
+		return rewrite_to_echo_reply(skb, packet);
+	switch (wanted) {
+	case ANSWER_TOO_BIG ... ANSWER_TIME_EXCEEDED:
+		return rewrite_to_icmp_error(skb, packet, wanted - ANSWER_FIRST,
+					     wanted == ANSWER_TOO_BIG ? 1400 : 0,
+					     &packet->destination);
+	case ANSWER_RESET:
+		return rewrite_to_tcp_reset(skb, packet);
+	case ANSWER_ARP_REQUEST:
+		return rewrite_to_arp_request(skb, &mac, packet->source.word[3],
+					      packet->destination.word[3]);
+	case ANSWER_ND_REQUEST:
+		return rewrite_to_nd_request(skb, &mac, &packet->source, &packet->destination);
+	case ANSWER_ONE_HOP:
+		return decrement_ttl(skb, packet) && rewrite_macs(skb, &mac, &mac);
+	default:
+		return answer_discovery(skb, packet);
+	}
+}
+
+INKEV_FUNCTION(answers, skb)
+{
+	struct packet packet;
+
+	if (!parse_packet(skb, &packet))
+		return drop(skb, CORE_MALFORMED);
+	if (!answer(skb, &packet))
+		return drop(skb, CORE_NO_ROOM);
+	return forward(skb, arrived_at(skb));
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

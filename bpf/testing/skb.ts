@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// struct __sk_buff (<linux/bpf.h>) as BPF_PROG_TEST_RUN takes and returns it: the fields that tests set and read.
+
+const SIZE = 192
+const MARK = 8
+const CB = 48
+const GSO_SIZE = 176
+
+export interface Context {
+  cb: number[]
+  mark: number
+}
+
+export function encodeContext({ cb, mark, gso_size }: Context & { gso_size: number }): Buffer {
+  const context = Buffer.alloc(SIZE)
+  context.writeUInt32LE(mark >>> 0, MARK)
+  for (const [n, word] of cb.entries()) context.writeUInt32LE(word >>> 0, CB + 4 * n)
+  context.writeUInt32LE(gso_size, GSO_SIZE)
+  return context
+}
+
+export function decodeContext(context: Buffer): Context {
+  return { cb: Array.from({ length: 5 }, (_, n) => context.readUInt32LE(CB + 4 * n)), mark: context.readUInt32LE(MARK) }
+}
