@@ -4,7 +4,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import { parseCidr, parseInterfaceAddress, parseIp, parseMac } from './addresses'
 import type { FunctionKind, Problem } from './define'
-import { annotations, type Meaning, parsePortRange, protocolNumber } from './fields'
+import { annotations, type Meaning, NAME_PATTERN, parsePortRange, protocolNumber } from './fields'
 
 /** What is wrong with a scalar, and how to write it right. */
 export interface Fault {
@@ -38,6 +38,19 @@ export function scalarFault(schema: TSchema, value: unknown): Fault | undefined 
   return { message: sensitive ? 'the value is not of the right form' : reason, ...(hint && { hint }) }
 }
 
+/** What is wrong with a key of a table, if anything is. */
+export function keyFault({ patternProperties }: TSchema, key: string): Fault | undefined {
+  const [pattern] = Object.keys(patternProperties)
+  if (new RegExp(pattern!).test(key)) return undefined
+  return { message: `the key ${show(key)} is not allowed`, hint: pattern === NAME_PATTERN ? FORMATS.name!.hint : KEY_HINT }
+}
+
+/** Whether a list or a table of so many entries is too long. */
+export function sizeFault({ maxItems, maxProperties }: TSchema, count: number): Fault | undefined {
+  const most = maxItems ?? maxProperties ?? Number.POSITIVE_INFINITY
+  return count > most ? { message: `${count} entries are too many`, hint: `At most ${most} are possible.` } : undefined
+}
+
 type Report = (path: string[], fault: Fault) => void
 
 function walk(schema: TSchema, value: unknown, path: string[], report: Report): unknown {
@@ -61,17 +74,20 @@ function walkList(schema: TSchema, value: unknown, path: string[], report: Repor
     report(path, { message: `${show(value)} is not a list` })
     return value
   }
-  if (value.length > (schema.maxItems ?? Number.POSITIVE_INFINITY)) report(path, tooMany(value.length, schema.maxItems))
+  const size = sizeFault(schema, value.length)
+  if (size) report(path, size)
   return value.map((item, n) => walk(schema.items, item, [...path, String(n)], report))
 }
 
 function walkTable(schema: TSchema, value: object, path: string[], report: Report): unknown {
-  const [[pattern, row]] = Object.entries(schema.patternProperties as Record<string, TSchema>) as [[string, TSchema]]
-  const keys = new RegExp(pattern)
+  const row = Object.values(schema.patternProperties as Record<string, TSchema>)[0]!
   const entries = Object.entries(value)
-  if (entries.length > (schema.maxProperties ?? Number.POSITIVE_INFINITY)) report(path, tooMany(entries.length, schema.maxProperties))
-  for (const [key] of entries)
-    if (!keys.test(key)) report([...path, key], { message: `the key ${show(key)} is not allowed`, hint: KEY_HINT })
+  const size = sizeFault(schema, entries.length)
+  if (size) report(path, size)
+  for (const [key] of entries) {
+    const fault = keyFault(schema, key)
+    if (fault) report([...path, key], fault)
+  }
   return Object.fromEntries(entries.map(([key, item]) => [key, walk(row, item, [...path, key], report)]))
 }
 
@@ -88,10 +104,6 @@ function walkGroup(schema: TSchema, value: object, path: string[], report: Repor
     return []
   })
   return Object.fromEntries(members)
-}
-
-function tooMany(count: number, max: number): Fault {
-  return { message: `${count} entries are too many`, hint: `At most ${max} are possible.` }
 }
 
 function textFault({ enum: choices, maxLength, pattern, ...schema }: TSchema, text: string): string | undefined {
