@@ -103,12 +103,15 @@ export const workloadPort = group(
 )
 
 /** One end of a stitch: exactly one of function (with its port), network, port, interface. */
-export const stitchEnd = group({
-  function: optional(name({ doc: 'A function; `port` names which of its ports.' })),
-  network: optional(name({ doc: 'A network.' })),
-  port: optional(text({ doc: 'With `function`: a port of it. Alone: a workload port that joins no network.', maxLength: 64 })),
-  interface: optional(interfaceName({ doc: 'A network device of the host.' }))
-})
+export const stitchEnd = group(
+  {
+    function: optional(name({ doc: 'A function; `port` names which of its ports.' })),
+    network: optional(name({ doc: 'A network.' })),
+    port: optional(text({ doc: 'With `function`: a port of it. Alone: a workload port that joins no network.', maxLength: 64 })),
+    interface: optional(interfaceName({ doc: 'A network device of the host.' }))
+  },
+  { doc: 'One end: a port of a function, a network, a workload port, or a device of the host; exactly one of them.' }
+)
 
 /** An edge of the graph. */
 export const stitch = group({ a: stitchEnd, b: stitchEnd }, { doc: 'An edge of the graph: joins two attachment points.' })
@@ -135,9 +138,9 @@ export const status = group({
 export const host = Type.Object(
   {
     name: name({ doc: 'Name of the host.' }),
-    vtep: ip({ doc: 'Underlay address of its tunnel end.' }),
-    uplink: interfaceName({ doc: 'Device towards the other hosts.' }),
-    mtu: u32({ doc: 'MTU of the uplink in bytes.' }),
+    vtep: optional(ip({ doc: 'Underlay address of its tunnel end; none on a host without uplink.' })),
+    uplink: optional(interfaceName({ doc: 'Device towards the other hosts.' })),
+    mtu: optional(u32({ doc: 'MTU of the uplink in bytes.' })),
     version: text({ doc: 'Version of the agent.' }),
     api: u32({ doc: 'Version of the REST interface.' }),
     kernel: text({ doc: 'Release of the kernel.' }),

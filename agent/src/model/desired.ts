@@ -23,10 +23,11 @@ export interface Desired {
 export interface HostFacts {
   name: string
   /** Absent on a host whose networks end at it. */
-  uplink?: { name: string; mtu: number; vtep: string }
+  uplink?: { name: string; ifindex: number; mtu: number; vtep: string }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean
-  hasInterface(name: string): boolean
+  /** The index of a device of the host; undefined when there is none of that name. */
+  ifindexOf(name: string): number | undefined
 }
 
 /** `networks/web`: names one resource among all. */

@@ -17,7 +17,7 @@ export interface Instance {
   name: string
   kind: FunctionKind
   config: Record<string, unknown>
-  /** By port name; undefined where nothing is stitched. The ports of a network are named after its stitches. */
+  /** By port name; undefined where nothing is stitched. The stitched ports of a network are named by the keys of their stitches. */
   ports: Map<string, Target | undefined>
   /** Set for the bridge of a network. */
   network?: ResolvedNetwork
@@ -97,7 +97,7 @@ function missingOf({ networks, functions, ports }: Desired, end: StitchEnd): str
 }
 
 function targetOf(end: StitchEnd, stitch: string): Target {
-  if (end.network !== undefined) return { instance: resourceKey('networks', end.network), port: stitch }
+  if (end.network !== undefined) return { instance: resourceKey('networks', end.network), port: resourceKey('stitches', stitch) }
   if (end.function !== undefined) return { instance: resourceKey('functions', end.function), port: end.port! }
   return { workload: end.port === undefined ? interfaceKey(end.interface!) : resourceKey('ports', end.port) }
 }
@@ -156,7 +156,7 @@ function networkInstance(key: string, name: string, declared: Network, facts: Ho
   const kind = kinds[NETWORK_KIND]!
   const ports = [...ends].flatMap(([stitch, [a, b]]) => {
     const other = 'instance' in a && a.instance === key ? b : 'instance' in b && b.instance === key ? a : undefined
-    return other && 'instance' in other ? [[stitch, other] as const] : []
+    return other && 'instance' in other ? [[resourceKey('stitches', stitch), other] as const] : []
   })
   return {
     key,

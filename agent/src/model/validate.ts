@@ -260,7 +260,7 @@ function requireInterface(desired: Desired, facts: HostFacts, user: string, devi
   const other = usersOfDevice(desired, device).find(key => key !== user)
   if (other) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is used by ${other}`)
   if (device === facts.uplink?.name) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is the uplink of host ${facts.name}`)
-  if (!facts.hasInterface(device)) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
+  if (facts.ifindexOf(device) === undefined) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
 }
 
 function usersOfDevice({ ports, stitches }: Desired, device: string): string[] {

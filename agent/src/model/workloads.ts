@@ -45,6 +45,8 @@ export interface ExistingDevice {
 
 /** The port of a network's bridge at which packets of its workloads arrive. */
 export const WORKLOADS = 'workloads'
+/** The port of a network's bridge towards other hosts. */
+export const OVERLAY = 'overlay'
 
 export function isVeth(device: Workload['device']): device is Veth {
   return 'netns' in device

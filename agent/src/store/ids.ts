@@ -9,7 +9,7 @@ const RANGES: Record<string, [first: number, last: number]> = {
   instance: [16, 4095],
   workload: [1, 65535],
   peer: [1, 4095],
-  ports: [0, 254]
+  ports: [0, 247]
 }
 
 export interface Wanted {
@@ -40,20 +40,21 @@ export class Ids {
     await this.store.write(writes)
   }
 
-  /** Frees every number of the spaces whose key is not among `kept`. */
-  async release(spaces: string[], kept: Wanted[]): Promise<void> {
-    const keys = new Set(kept.map(({ space, key }) => `${space} ${key}`))
-    const gone = spaces.flatMap(space =>
-      [...this.store.table<number>(tableOf(space)).keys()]
-        .filter(key => !keys.has(`${space} ${key}`))
-        .map(key => ({ table: tableOf(space), key, value: undefined }))
-    )
+  /** Frees every number that is not among those wanted. */
+  async release(wanted: Wanted[]): Promise<void> {
+    const kept = new Set(wanted.map(({ space, key }) => `${tableOf(space)} ${key}`))
+    const gone = this.store
+      .tableNames()
+      .filter(table => table.startsWith(TABLES))
+      .flatMap(table => [...this.store.table(table).keys()].filter(key => !kept.has(`${table} ${key}`)).map(key => ({ table, key, value: undefined })))
     if (gone.length > 0) await this.store.write(gone)
   }
 }
 
+const TABLES = 'id/'
+
 function tableOf(space: string): string {
-  return `id/${space}`
+  return TABLES + space
 }
 
 function lowestFree(space: string, taken: Set<number>): number {

@@ -51,6 +51,10 @@ export class Store {
     return this.rows(name) as Map<string, V>
   }
 
+  tableNames(): string[] {
+    return [...this.tables.keys()]
+  }
+
   /** All or nothing. Readers see it at once; resolves when it is on disk. */
   async write(writes: Write[]): Promise<void> {
     for (const { table, key, value } of writes) {

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contents of maps as the plan sees them: hex keys and values. An array's element of all zeros counts as absent, as deletion leaves it so.
+
+import type { BpfMap, Program } from '@inkev/native'
+import { type Entries, programValue } from '../plan/state'
+
+const SLOTS_PER_INSTANCE = 256
+
+export function readEntries(map: BpfMap): Entries {
+  const entries = map.entries().map(([key, value]) => [key.toString('hex'), value.toString('hex')] as const)
+  return new Map(isArray(map) ? entries.filter(([, value]) => !isZero(value)) : entries)
+}
+
+/** The elements of a slot map (by instance and port) that belong to some instances: the whole is too large to read. */
+export function readSlots(map: BpfMap, instances: Iterable<number>): Entries {
+  const slots = [...instances].flatMap(id => Array.from({ length: SLOTS_PER_INSTANCE }, (_, port) => id * SLOTS_PER_INSTANCE + port))
+  return readIndexes(map, slots)
+}
+
+/** A program array is read element by element. */
+export function readIndexes(map: BpfMap, indexes: number[]): Entries {
+  const entries: Entries = new Map()
+  for (const index of indexes) {
+    const key = indexKey(index)
+    const value = map.get(key)?.toString('hex')
+    if (value !== undefined && !isZero(value)) entries.set(key.toString('hex'), value)
+  }
+  return entries
+}
+
+/** `programs` by what a program array's entry says. */
+export function writeEntries(map: BpfMap, entries: Entries, programs: ReadonlyMap<string, Program>): void {
+  if (map.info.type === 'prog_array') for (const [key, value] of entries) map.putProgram(indexOf(key), programs.get(value)!)
+  else map.putAll([...entries].map(([key, value]) => [Buffer.from(key, 'hex'), Buffer.from(value, 'hex')]))
+}
+
+export function deleteEntries(map: BpfMap, keys: string[]): void {
+  if (map.info.type === 'prog_array') for (const key of keys) map.deleteProgram(indexOf(key))
+  else if (isArray(map)) map.putAll(keys.map(key => [Buffer.from(key, 'hex'), Buffer.alloc(map.info.valueSize)]))
+  else for (const key of keys) map.delete(Buffer.from(key, 'hex'))
+}
+
+export function programsByValue(programs: Iterable<Program>): Map<string, Program> {
+  return new Map([...programs].map(program => [programValue(program.info.id), program]))
+}
+
+function isArray(map: BpfMap): boolean {
+  return map.info.type === 'array'
+}
+
+function isZero(hex: string): boolean {
+  return /^0*$/.test(hex)
+}
+
+function indexKey(index: number): Buffer {
+  const key = Buffer.alloc(4)
+  key.writeUInt32LE(index)
+  return key
+}
+
+function indexOf(key: string): number {
+  return Buffer.from(key, 'hex').readUInt32LE()
+}

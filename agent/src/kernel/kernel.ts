@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one owner of everything that inkev has in the kernel: reads what is there, performs steps, and keeps `actual` true to both.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { Entry } from '@inkev/bpf/catalogue/define'
+import type { Native, Netlink } from '@inkev/native'
+import type { Step } from '../plan/plan'
+import type { Actual, Entries, ObjectWish } from '../plan/state'
+import { Devices } from './devices'
+import { Hooks } from './hooks'
+import { LoadedObjects } from './loaded'
+import { Namespaces, type OwnedNamespaces } from './namespaces'
+import type { Objects } from './objects'
+import { Pins } from './pins'
+import { SharedMaps } from './shared'
+
+export class Kernel {
+  readonly actual: Actual = { namespaces: new Map(), objects: new Map(), devices: new Map(), images: new Map(), shared: new Map(), hooks: new Map() }
+  private readonly shared: SharedMaps
+  private readonly loaded: LoadedObjects
+  private readonly namespaces: Namespaces
+  private readonly devices: Devices
+  private readonly hooks: Hooks
+
+  /** `host` is a netlink socket in the host's namespace. */
+  constructor(native: Native, objects: Objects, host: Netlink, owned: OwnedNamespaces, bpffs: string) {
+    const pins = new Pins(bpffs)
+    this.shared = new SharedMaps(native.bpf, objects, pins)
+    this.loaded = new LoadedObjects(native.bpf, objects, this.shared, pins)
+    this.namespaces = new Namespaces(native.net, owned)
+    this.devices = new Devices(native.net, host)
+    this.hooks = new Hooks(native.bpf, pins)
+  }
+
+  /** Takes over what an earlier agent left: it runs on as it is. False when that was laid out by another version, and had to be removed. */
+  adopt(): boolean {
+    replace(this.actual.shared, this.shared.adopt())
+    const active = new Set(this.actual.shared.get('instances')?.values())
+    replace(this.actual.objects, this.loaded.adopt(active))
+    this.hooks.adopt()
+    const fits = this.shared.fit()
+    if (!fits) this.removeAll()
+    for (const key of this.loaded.remains()) this.loaded.unload(key)
+    this.observe()
+    return fits
+  }
+
+  /** Looks again at what others can change: namespaces, devices, hooks. True when anything is not as it was. */
+  observe(): boolean {
+    const { actual } = this
+    const before = [actual.namespaces, actual.devices, actual.hooks].map(part => new Map<string, unknown>(part))
+    replace(actual.namespaces, this.namespaces.find())
+    replace(actual.devices, this.devices.find(actual.devices))
+    replace(actual.hooks, this.hooks.find())
+    return !isDeepStrictEqual(before, [actual.namespaces, actual.devices, actual.hooks])
+  }
+
+  /** Reads maps of objects that were taken over, by key of the object and name of the map, so that an image can be compared with them. */
+  readImages(wished: Iterable<[key: string, maps: Iterable<string>]>): void {
+    for (const [key, maps] of wished) {
+      const known = this.actual.images.get(key) ?? new Map<string, Entries>()
+      for (const map of maps) {
+        const entries = known.has(map) ? undefined : this.loaded.read(key, map)
+        if (entries) known.set(map, entries)
+      }
+      if (this.actual.objects.has(key)) this.actual.images.set(key, known)
+    }
+  }
+
+  async perform(step: Step): Promise<void> {
+    const { actual } = this
+    switch (step.do) {
+      case 'found':
+        await this.namespaces.found(step.key)
+        replace(actual.namespaces, this.namespaces.find())
+        break
+      case 'make':
+        actual.devices.set(step.key, this.devices.make(step.wish, actual.devices.get(step.key)?.made))
+        break
+      case 'load':
+        await this.load(step.wish)
+        break
+      case 'sync':
+        for (const { map, entries } of [...step.puts, ...step.commit]) this.putImage(step.key, map, entries)
+        for (const { map, keys } of step.deletes) this.deleteImage(step.key, map, keys)
+        break
+      case 'put':
+        this.shared.put(step.key, step.entries, this.loaded.mains())
+        add(actual.shared, step.key, step.entries)
+        break
+      case 'delete':
+        this.shared.delete(step.key, step.keys)
+        for (const key of step.keys) actual.shared.get(step.key)?.delete(key)
+        break
+      case 'attach':
+        actual.hooks.set(step.key, this.hooks.attach(step.key, step.wish.ifindex, this.loaded.program(step.wish.object, step.wish.program)!))
+        break
+      case 'detach':
+        this.hooks.detach(step.key)
+        actual.hooks.delete(step.key)
+        break
+      case 'tidy':
+        this.loaded.tidy(step.key, actual.objects.get(step.key)!.digest)
+        actual.objects.set(step.key, { ...actual.objects.get(step.key)!, stale: false })
+        break
+      case 'unload':
+        this.loaded.unload(step.key)
+        actual.objects.delete(step.key)
+        actual.images.delete(step.key)
+        break
+      case 'unmake':
+        this.devices.unmake(step.key, actual.devices.get(step.key)!.ifindex)
+        actual.devices.delete(step.key)
+        break
+      case 'dissolve':
+        await this.namespaces.dissolve(step.key)
+        actual.namespaces.delete(step.key)
+        break
+      case 'clear':
+        this.shared.clear()
+        actual.shared.clear()
+    }
+  }
+
+  /** Totals over all CPUs, in the order of the counters' numbers; undefined while the object does not run. */
+  counters(key: string, object: string): bigint[] | undefined {
+    return this.loaded.counters(key, object)
+  }
+
+  /** The records of one of an object's own maps; undefined while it does not run or where it has no such map. */
+  table(key: string, object: string, map: string): Entry[] | undefined {
+    return this.loaded.table(key, object, map)
+  }
+
+  /** Names of an object's own maps. */
+  tables(key: string): string[] {
+    return this.loaded.tables(key)
+  }
+
+  /** Lets go of the handles. What runs goes on. */
+  close(): void {
+    this.hooks.close()
+    this.loaded.close()
+    this.shared.close()
+  }
+
+  private async load(wish: ObjectWish): Promise<void> {
+    const { fact, kept } = await this.loaded.load(wish)
+    const before = this.actual.images.get(wish.key)
+    this.actual.objects.set(wish.key, fact)
+    this.actual.images.set(wish.key, new Map([...(before ?? [])].filter(([map]) => kept.includes(map))))
+  }
+
+  private putImage(key: string, map: string, entries: Entries): void {
+    this.loaded.put(key, map, entries)
+    const images = this.actual.images.get(key) ?? new Map<string, Entries>()
+    this.actual.images.set(key, images)
+    add(images, map, entries)
+  }
+
+  private deleteImage(key: string, map: string, keys: string[]): void {
+    this.loaded.delete(key, map, keys)
+    for (const entry of keys) this.actual.images.get(key)?.get(map)?.delete(entry)
+  }
+
+  private removeAll(): void {
+    for (const key of this.hooks.find().keys()) this.hooks.detach(key)
+    for (const key of this.actual.objects.keys()) this.loaded.unload(key)
+    this.shared.clear()
+    for (const part of [this.actual.objects, this.actual.shared]) part.clear()
+  }
+}
+
+function add(maps: Map<string, Entries>, name: string, entries: Entries): void {
+  const held = maps.get(name) ?? new Map<string, string>()
+  maps.set(name, held)
+  for (const [key, value] of entries) held.set(key, value)
+}
+
+function replace<K, V>(map: Map<K, V>, contents: Map<K, V>): void {
+  map.clear()
+  for (const [key, value] of contents) map.set(key, value)
+}

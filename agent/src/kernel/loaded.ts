@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The eBPF objects that run: loaded or taken over, replaced in place, unloaded. Pins carry what a next start must know.
+
+import { basename } from 'node:path'
+import { decodeEntries, encodeVariables, sumPerCpu } from '@inkev/bpf/catalogue/btf'
+import type { Entry } from '@inkev/bpf/catalogue/define'
+import type { Bpf, BpfMap, Program } from '@inkev/native'
+import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
+import { deleteEntries, readEntries, writeEntries } from './contents'
+import { type CompiledObject, layoutOf, type Objects } from './objects'
+import type { Pins } from './pins'
+import type { SharedMaps } from './shared'
+
+interface Running {
+  /** The program that the object is named after. */
+  main: Program
+  programs: Map<string, Program>
+  /** Its own maps. */
+  maps: Map<string, BpfMap>
+}
+
+const LAYOUT_SUFFIX = '_00000000'.length
+
+export class LoadedObjects {
+  private readonly running = new Map<string, Running>()
+
+  constructor(
+    private readonly bpf: Bpf,
+    private readonly objects: Objects,
+    private readonly shared: SharedMaps,
+    private readonly pins: Pins
+  ) {}
+
+  /** Opens what is pinned. `active` holds the entries of the map `instances`: of two programs of one object, the one that packets reach is it. */
+  adopt(active: ReadonlySet<string>): Map<string, ObjectFact> {
+    const facts = this.pins.objects().map(key => [key, this.adoptOne(key, active)] as const)
+    return new Map(facts.flatMap(([key, fact]) => (fact ? [[key, fact] as const] : [])))
+  }
+
+  /**
+   * Loads an object and pins it, its program last: without that pin it counts as not loaded. Maps of equal layout, of what runs or of what was half loaded, are
+   * taken over with their contents: their names are in `kept`.
+   */
+  async load(wish: ObjectWish): Promise<{ fact: ObjectFact; kept: string[] }> {
+    const compiled = this.objects.get(wish.object)
+    const own = this.openPinned(wish, compiled)
+    const shared = Object.fromEntries(Object.entries(this.shared.all()).filter(([name]) => compiled.spec.maps.has(name)))
+    const { programs, maps } = await this.bpf.load({
+      elf: compiled.elf,
+      name: wish.object,
+      rodata: encodeVariables(compiled.spec, { instance: wish.id }),
+      reuse: { ...shared, ...Object.fromEntries(own) },
+      maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
+    })
+    const running: Running = { main: programs.get(wish.object)!, programs: new Map(programs), maps: new Map() }
+    for (const [name, map] of maps) {
+      if (this.shared.isShared(name)) this.shared.offer(name, map)
+      else if (!compiled.spec.maps.has(name)) map.close()
+      else {
+        if (!own.has(name)) map.pin(this.pins.makeWay(this.mapPath(wish, compiled, name)))
+        running.maps.set(name, map)
+      }
+    }
+    for (const map of own.values()) map.close()
+    const before = this.running.get(wish.key)
+    for (const [name, program] of programs) if (program !== running.main) program.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest, name)))
+    running.main.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest)))
+    this.running.set(wish.key, running)
+    if (before) closeAll(before)
+    return { fact: factOf(wish.digest, running, before !== undefined), kept: [...own.keys()] }
+  }
+
+  /** Removes the pins of programs and maps that the object no longer uses. */
+  tidy(key: string, digest: string): void {
+    const used = new Set([...this.running.get(key)!.maps.values()].map(({ info }) => info.id))
+    for (const program of this.pins.programs(key)) if (program.digest !== digest) this.pins.remove(program.path)
+    for (const path of this.pins.maps(key)) if (!used.has(this.idOf(path))) this.pins.remove(path)
+  }
+
+  unload(key: string): void {
+    for (const path of [...this.pins.programs(key).map(program => program.path), ...this.pins.maps(key)]) this.pins.remove(path)
+    const running = this.running.get(key)
+    if (running) closeAll(running)
+    this.running.delete(key)
+  }
+
+  /** Keys of objects of which pins are left, but no program that could run. */
+  remains(): string[] {
+    return this.pins.objects().filter(key => !this.running.has(key))
+  }
+
+  program(key: string, program: string): Program | undefined {
+    return this.running.get(key)?.programs.get(program)
+  }
+
+  /** The functions themselves, as program arrays hold them. */
+  mains(): Program[] {
+    return [...this.running.values()].map(({ main }) => main)
+  }
+
+  /** Undefined where the object has no such map. */
+  read(key: string, map: string): Entries | undefined {
+    const found = this.running.get(key)?.maps.get(map)
+    return found && readEntries(found)
+  }
+
+  put(key: string, map: string, entries: Entries): void {
+    writeEntries(this.map(key, map), entries, new Map())
+  }
+
+  delete(key: string, map: string, keys: string[]): void {
+    deleteEntries(this.map(key, map), keys)
+  }
+
+  /** Totals over all CPUs, in the order of the counters' numbers; undefined while the object does not run. */
+  counters(key: string, object: string): bigint[] | undefined {
+    const map = this.running.get(key)?.maps.get('counters')
+    const codec = this.objects.get(object).spec.maps.get('counters')?.value
+    return map && codec && map.entries().map(([, value]) => sumPerCpu(codec, value))
+  }
+
+  /** The records of one of the object's own maps; undefined while it does not run or where it has no such map. */
+  table(key: string, object: string, name: string): Entry[] | undefined {
+    const map = this.running.get(key)?.maps.get(name)
+    const spec = this.objects.get(object).spec.maps.get(name)
+    return map && spec && decodeEntries(spec, map.entries())
+  }
+
+  tables(key: string): string[] {
+    return [...(this.running.get(key)?.maps.keys() ?? [])]
+  }
+
+  close(): void {
+    for (const running of this.running.values()) closeAll(running)
+    this.running.clear()
+  }
+
+  private adoptOne(key: string, active: ReadonlySet<string>): ObjectFact | undefined {
+    const pinned = this.pins.programs(key).map(pin => ({ ...pin, program: this.bpf.openProgram(pin.path) }))
+    const complete = pinned.filter(({ main }) => main)
+    const chosen = complete.find(({ program }) => active.has(programValue(program.info.id))) ?? complete[0]
+    const [own, others] = partition(pinned, ({ digest }) => digest === chosen?.digest)
+    for (const { program } of others) program.close()
+    if (!chosen) return undefined
+    const used = new Set(own.flatMap(({ program }) => program.info.mapIds))
+    const maps = this.pins.maps(key).map(path => ({ name: basename(path).slice(0, -LAYOUT_SUFFIX), map: this.bpf.openMap(path) }))
+    const [ours, former] = partition(maps, ({ map }) => used.has(map.info.id))
+    for (const { map } of former) map.close()
+    const running = {
+      main: chosen.program,
+      programs: new Map(own.map(({ program }) => [program.info.name, program])),
+      maps: new Map(ours.map(({ name, map }) => [name, map]))
+    }
+    this.running.set(key, running)
+    return factOf(chosen.digest, running, others.length + former.length > 0)
+  }
+
+  private openPinned(wish: ObjectWish, compiled: CompiledObject): Map<string, BpfMap> {
+    const pinned = new Set(this.pins.maps(wish.key))
+    const names = [...compiled.spec.maps.keys()].filter(name => !this.shared.isShared(name) && pinned.has(this.mapPath(wish, compiled, name)))
+    return new Map(names.map(name => [name, this.bpf.openMap(this.mapPath(wish, compiled, name))]))
+  }
+
+  private mapPath({ key, sizes }: ObjectWish, { spec }: CompiledObject, name: string): string {
+    const map = spec.maps.get(name)!
+    return this.pins.map(key, name, layoutOf(map, sizes[name] ?? map.maxEntries))
+  }
+
+  private idOf(path: string): number {
+    const map = this.bpf.openMap(path)
+    try {
+      return map.info.id
+    } finally {
+      map.close()
+    }
+  }
+
+  private map(key: string, name: string): BpfMap {
+    const map = this.running.get(key)?.maps.get(name)
+    if (!map) throw new Error(`${key} has no map ${name}`)
+    return map
+  }
+}
+
+function factOf(digest: string, { main, programs }: Running, stale: boolean): ObjectFact {
+  return { digest, programId: main.info.id, programs: new Map([...programs].map(([name, { info }]) => [name, info.id])), stale }
+}
+
+function partition<T>(items: T[], test: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(test), items.filter(item => !test(item))]
+}
+
+function closeAll({ programs, maps }: Running): void {
+  for (const handle of [...programs.values(), ...maps.values()]) handle.close()
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network namespaces of workloads: those that inkev created go with their last port, others are left alone.
+
+import { existsSync } from 'node:fs'
+import type { Net } from '@inkev/native'
+import { netnsPath } from './devices'
+
+/** Names of the namespaces that inkev created, kept over restarts. */
+export interface OwnedNamespaces {
+  all(): Iterable<string>
+  /** Durable when it resolves. */
+  add(netns: string): Promise<void>
+  remove(netns: string): Promise<void>
+}
+
+export class Namespaces {
+  constructor(
+    private readonly net: Net,
+    private readonly owned: OwnedNamespaces
+  ) {}
+
+  /** Of those that inkev created: whether they are there. */
+  find(): Map<string, boolean> {
+    return new Map([...this.owned.all()].map(name => [name, existsSync(netnsPath(name))]))
+  }
+
+  /** One that is there already stays its maker's. The intention is written down first: nothing is left behind, whenever the agent dies. */
+  async found(name: string): Promise<void> {
+    if (existsSync(netnsPath(name))) return
+    await this.owned.add(name)
+    this.net.createNetns(name).close()
+  }
+
+  async dissolve(name: string): Promise<void> {
+    this.net.deleteNetns(name)
+    await this.owned.remove(name)
+  }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps that all objects share: the panel, the stitches, the workloads, the other hosts.
+
+import type { Bpf, BpfMap, Program } from '@inkev/native'
+import { SHARED_MAPS } from '../plan/plan'
+import type { Entries } from '../plan/state'
+import { deleteEntries, programsByValue, readEntries, readIndexes, readSlots, writeEntries } from './contents'
+import type { Objects } from './objects'
+import type { Pins } from './pins'
+
+/** The road's objects declare them, beside the maps that every object has for itself. */
+const ROAD = ['port', 'uplink', 'overlay', 'replica']
+const OWN_MAPS = ['counters', 'config']
+
+/** These have an element for every port of every instance. */
+const SLOT_MAPS = ['panel', 'stitches']
+
+export class SharedMaps {
+  private readonly maps = new Map<string, BpfMap>()
+
+  constructor(
+    private readonly bpf: Bpf,
+    private readonly objects: Objects,
+    private readonly pins: Pins
+  ) {}
+
+  /** Opens those that are pinned and reads them. */
+  adopt(): Map<string, Entries> {
+    for (const name of this.pins.sharedMaps()) this.maps.set(name, this.bpf.openMap(this.pins.sharedMap(name)))
+    const written: readonly string[] = SHARED_MAPS
+    const instances = this.maps.get('instances')
+    const active = instances ? readIndexes(instances, range(instances.info.maxEntries)) : new Map<string, string>()
+    const ids = [...active.keys()].map(key => Buffer.from(key, 'hex').readUInt32LE())
+    const read = (name: string, map: BpfMap) => (SLOT_MAPS.includes(name) ? readSlots(map, ids) : name === 'instances' ? active : readEntries(map))
+    return new Map([...this.maps].filter(([name]) => written.includes(name)).map(([name, map]) => [name, read(name, map)]))
+  }
+
+  /** Whether the pinned maps are as this version lays them out; if not, nothing that runs can be taken over. */
+  fit(): boolean {
+    return [...this.maps].every(([name, { info }]) => {
+      const spec = this.declared().get(name)
+      return spec !== undefined && spec.keySize === info.keySize && spec.valueSize === info.valueSize && spec.maxEntries === info.maxEntries
+    })
+  }
+
+  isShared(name: string): boolean {
+    return this.declared().has(name)
+  }
+
+  /** Those that exist. The first object that is loaded brings them into being. */
+  all(): Record<string, BpfMap> {
+    return Object.fromEntries(this.maps)
+  }
+
+  /** A map that a load has created or used: the first of its name is kept and pinned, others are closed. */
+  offer(name: string, map: BpfMap): void {
+    if (this.maps.has(name)) return map.close()
+    map.pin(this.pins.makeWay(this.pins.sharedMap(name)))
+    this.maps.set(name, map)
+  }
+
+  put(name: string, entries: Entries, programs: Iterable<Program>): void {
+    writeEntries(this.maps.get(name)!, entries, programsByValue(programs))
+  }
+
+  delete(name: string, keys: string[]): void {
+    deleteEntries(this.maps.get(name)!, keys)
+  }
+
+  clear(): void {
+    this.close()
+    for (const name of this.pins.sharedMaps()) this.pins.remove(this.pins.sharedMap(name))
+  }
+
+  close(): void {
+    for (const map of this.maps.values()) map.close()
+    this.maps.clear()
+  }
+
+  private declared() {
+    return new Map(ROAD.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
+  }
+}
+
+function range(length: number): number[] {
+  return Array.from({ length }, (_, n) => n)
+}

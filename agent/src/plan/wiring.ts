@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the graph, and the numbers that the kernel gave to its parts, to the shared maps and the hooks: who is led where.
+
+import type { MapSpec } from '@inkev/bpf/catalogue/btf'
+import type { Entry } from '@inkev/bpf/catalogue/define'
+import { type HostFacts, inWords, resourceKey } from '../model/desired'
+import type { Graph, Instance } from '../model/graph'
+import type { Numbers } from '../model/surroundings'
+import { isVeth, OVERLAY, type Target, type Workload } from '../model/workloads'
+import { encode } from './images'
+import type { SharedMap } from './plan'
+import { type Actual, type Entries, type HookWish, programValue, type Wiring } from './state'
+import { REPLICA, ROAD, type RoadObject, roadKey, VXLAN } from './wishes'
+
+/** The last slots of an instance are hints: the functions to which it likely jumps, by their numbers modulo this (bpf/core/graph.h). */
+const LIKELY = 8
+const PORTS = 256
+/** Ports of a function in a chain, by name and number. */
+const CHAIN_PORTS = { inside: 0, outside: 1 } as const
+
+export interface WiringInput {
+  graph: Graph
+  facts: HostFacts
+  numbers: Numbers
+  actual: Actual
+  /** Types of the shared maps. */
+  specs: ReadonlyMap<string, MapSpec>
+  /** Keys of objects that must not be used though they are there: their maps could not be filled. */
+  broken: ReadonlySet<string>
+  vxlanPort: number
+}
+
+/** The wiring, and why resources are left out of it, by their keys. */
+export function wiringOf(input: WiringInput): { wiring: Wiring; blocked: Map<string, string> } {
+  const wirer = new Wirer(input)
+  return { wiring: { shared: wirer.shared(), hooks: wirer.hooks() }, blocked: wirer.blocked() }
+}
+
+/** Contents of `union attachment`. */
+type Attachment = { target: number; port: number; kind: string }
+
+/** A jump from one instance to another, by their numbers. */
+interface Jump {
+  from: number
+  to: number
+}
+
+class Wirer {
+  private readonly usable: ReadonlyMap<string, number>
+  private readonly connected: Workload[]
+
+  constructor(private readonly input: WiringInput) {
+    const { actual, broken } = input
+    this.usable = new Map([...actual.objects].filter(([key]) => !broken.has(key)).map(([key, { programId }]) => [key, programId]))
+    this.connected = [...input.graph.workloads.values()].filter(workload => workload.join && !this.obstacle(workload))
+  }
+
+  /** A workload that waits for a part of its way is not connected: its packets must not go round a function of its chain. */
+  blocked(): Map<string, string> {
+    const { graph } = this.input
+    const workloads = [...graph.workloads.values()].map(workload => [workload.owner, this.obstacle(workload)] as const)
+    const ends = [...graph.instances.values()].flatMap(instance => [...instance.ports.values()].map(target => [instance.key, target && this.missing(target)] as const))
+    return new Map([...ends, ...workloads].filter((each): each is [string, string] => each[1] !== undefined))
+  }
+
+  shared(): Map<string, Entries> {
+    const entries: Record<SharedMap, Entries> = {
+      instances: programEntries([...this.usable].map(([key, program]) => [this.instanceNumber(key), program])),
+      host: this.encode('host', this.host()),
+      peers: this.encode('peers', this.peers()),
+      workloads: this.encode('workloads', this.workloads()),
+      workload_ips: this.encode('workload_ips', this.workloadIps()),
+      panel: programEntries(this.panel()),
+      stitches: this.encode('stitches', this.stitches()),
+      tunnels: this.encode('tunnels', this.tunnels()),
+      workload_ids: this.encode('workload_ids', this.workloadIds())
+    }
+    return new Map(this.usable.size > 0 ? Object.entries(entries) : [])
+  }
+
+  hooks(): Map<string, HookWish> {
+    const { graph, facts, actual } = this.input
+    const devices = actual.devices
+    const places: [key: string, ifindex: number | undefined, object: RoadObject, program: string][] = [
+      ['core/uplink', graph.workloads.size > 0 ? facts.uplink?.ifindex : undefined, 'uplink', 'uplink'],
+      [VXLAN, devices.get(VXLAN)?.ifindex, 'uplink', 'vxlan'],
+      [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
+      ...[...graph.workloads.values()].map(workload => [workload.key, this.ifindexOf(workload), 'port', 'port'] as (typeof places)[number])
+    ]
+    const hooks = places.flatMap(([key, ifindex, object, program]) => (ifindex && this.usable.has(roadKey(object)) ? [{ key, ifindex, object: roadKey(object), program }] : []))
+    return new Map(hooks.map(hook => [hook.key, hook]))
+  }
+
+  /** What stands in the way of a workload, as a sentence. */
+  private obstacle(workload: Workload): string | undefined {
+    const { device, chain, join } = workload
+    if (this.ifindexOf(workload) === undefined) return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
+    const absent = [...chain, ...(join && 'instance' in join ? [join.instance] : [])].find(key => !this.usable.has(key))
+    return absent === undefined ? undefined : `${inWords(absent)} is not loaded`
+  }
+
+  private missing(target: Target): string | undefined {
+    return 'instance' in target && !this.usable.has(target.instance) ? `${inWords(target.instance)} is not loaded` : undefined
+  }
+
+  private ifindexOf({ key, device }: Workload): number | undefined {
+    return isVeth(device) ? this.input.actual.devices.get(key)?.ifindex : this.input.facts.ifindexOf(device.interface)
+  }
+
+  private instanceNumber(key: string): number {
+    const road = key.startsWith('core/') ? ROAD[key.slice('core/'.length) as RoadObject] : undefined
+    return road ?? this.input.numbers.instance(key)
+  }
+
+  private host(): Entry[] {
+    const { facts, actual, vxlanPort } = this.input
+    const { vtep = '::', ifindex: uplink = 0 } = facts.uplink ?? {}
+    const index = (key: string) => actual.devices.get(key)?.ifindex ?? 0
+    return [{ key: 0, value: { vtep, uplink, vxlan: index(VXLAN), replica: index(REPLICA), vxlan_port: vxlanPort } }]
+  }
+
+  private peers(): Entry[] {
+    const vteps = new Set(this.input.graph.remotes.map(({ vtep }) => vtep))
+    return [...vteps].map(vtep => ({ key: this.input.numbers.peer(vtep), value: { vtep } }))
+  }
+
+  private workloads(): Entry[] {
+    return this.connected.map(workload => ({
+      key: this.input.numbers.workload(workload.key),
+      value: {
+        ifindex: this.ifindexOf(workload)!,
+        delivery: isVeth(workload.device) ? 'ATTACHED_VETH' : 'ATTACHED_DEVICE',
+        chain_length: workload.chain.length,
+        pinned: workload.pinned,
+        mac: workload.mac ?? '00:00:00:00:00:00',
+        mtu: workload.mtu,
+        network: this.attachment(workload.join!)!,
+        chain: workload.chain.map(key => this.instanceNumber(key))
+      }
+    }))
+  }
+
+  private workloadIps(): Entry[] {
+    const pinned = this.connected.filter(workload => workload.pinned)
+    return pinned.flatMap(({ key, addresses }) => addresses.map(ip => ({ key: { ip, workload: this.input.numbers.workload(key) }, value: 1 })))
+  }
+
+  private workloadIds(): Entry[] {
+    return this.connected.map(workload => ({ key: this.ifindexOf(workload)!, value: this.input.numbers.workload(workload.key) }))
+  }
+
+  private tunnels(): Entry[] {
+    const { graph, numbers } = this.input
+    return graph.remotes.flatMap(({ network, vtep }) => {
+      const key = resourceKey('networks', network)
+      const attachment = this.attachment({ instance: key, port: OVERLAY })
+      return attachment ? [{ key: { remote: vtep, vni: graph.instances.get(key)!.network!.vni }, value: { network: attachment, peer: numbers.peer(vtep) } }] : []
+    })
+  }
+
+  private stitches(): Entry[] {
+    const ways = this.ways().map(({ from, port, attachment }) => ({ key: from * PORTS + port, value: attachment }))
+    const hints = this.hints().map(({ from, to }) => ({ key: hintSlot(from, to), value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' } }))
+    return [...ways, ...hints]
+  }
+
+  private panel(): [slot: number, program: number][] {
+    const ways = this.ways().flatMap(({ from, port, to }) => (to === undefined ? [] : [[from * PORTS + port, this.usable.get(to)!] as [number, number]]))
+    const programs = new Map([...this.usable].map(([key, program]) => [this.instanceNumber(key), program]))
+    return [...ways, ...this.hints().map(({ from, to }) => [hintSlot(from, to), programs.get(to)!] as [number, number])]
+  }
+
+  /** What lies behind every port of every instance; `to` is the instance whose program the slot holds. */
+  private ways(): { from: number; port: number; attachment: Attachment; to: string | undefined }[] {
+    return [...this.input.graph.instances.values()].filter(({ key }) => this.usable.has(key)).flatMap(instance => this.waysFrom(instance))
+  }
+
+  private waysFrom(instance: Instance): ReturnType<Wirer['ways']> {
+    const from = this.instanceNumber(instance.key)
+    if (instance.chained) {
+      const attachment = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
+      return Object.values(CHAIN_PORTS).map(port => ({ from, port, attachment, to: undefined }))
+    }
+    const overlay = instance.network && this.input.facts.uplink ? [[OVERLAY, { instance: roadKey('overlay'), port: '' }] as const] : []
+    return [...instance.ports, ...overlay].flatMap(([name, target]) => {
+      const attachment = target && this.attachment(target)
+      if (!attachment) return []
+      return [{ from, port: this.input.numbers.port(instance.key, name), attachment, to: 'instance' in target ? target.instance : undefined }]
+    })
+  }
+
+  private attachment(target: Target): Attachment | undefined {
+    if ('workload' in target) {
+      const workload = this.connected.find(({ key }) => key === target.workload)
+      return workload && { target: this.input.numbers.workload(workload.key), port: 0, kind: 'ATTACHED_WORKLOAD' }
+    }
+    if (!this.usable.has(target.instance)) return undefined
+    const port = target.instance === roadKey('overlay') ? 0 : this.input.numbers.port(target.instance, target.port)
+    return { target: this.instanceNumber(target.instance), port, kind: 'ATTACHED_FUNCTION' }
+  }
+
+  /** For each instance, and each residue of the numbers it may jump to, the one that most of its jumps lead to. */
+  private hints(): Jump[] {
+    const counts = new Map<string, { jump: Jump; count: number }>()
+    for (const jump of this.jumps()) {
+      const name = `${jump.from} ${jump.to}`
+      counts.set(name, { jump, count: (counts.get(name)?.count ?? 0) + 1 })
+    }
+    const best = new Map<number, { jump: Jump; count: number }>()
+    for (const each of [...counts.values()].toSorted((a, b) => b.count - a.count || a.jump.to - b.jump.to)) {
+      const slot = hintSlot(each.jump.from, each.jump.to)
+      if (!best.has(slot)) best.set(slot, each)
+    }
+    return [...best.values()].map(({ jump }) => jump)
+  }
+
+  /** The ways that packets take by number: out of workloads, along their chains, and out of ports that a function computes. */
+  private jumps(): Jump[] {
+    const alongChains = this.connected.flatMap(({ chain, join }) => {
+      const network = join && 'instance' in join ? [this.instanceNumber(join.instance)] : []
+      const stations = [...chain.map(key => this.instanceNumber(key)), ...network]
+      const steps = stations.slice(1).flatMap((next, n) => [
+        { from: stations[n]!, to: next },
+        { from: next, to: stations[n]! }
+      ])
+      return [...(stations[0] === undefined ? [] : [{ from: ROAD.port, to: stations[0] }]), ...steps]
+    })
+    const outOfPorts = this.ways().flatMap(({ from, to }) => (to === undefined ? [] : [{ from, to: this.instanceNumber(to) }]))
+    const fromOutside = this.input.graph.remotes.map(({ network }) => ({ from: ROAD.uplink, to: this.instanceNumber(resourceKey('networks', network)) }))
+    const usable = new Set([...this.usable.keys()].map(key => this.instanceNumber(key)))
+    return [...alongChains, ...outOfPorts, ...fromOutside].filter(({ to }) => usable.has(to))
+  }
+
+  private encode(map: SharedMap, entries: Entry[]): Entries {
+    return encode(this.input.specs, map, entries)
+  }
+}
+
+function hintSlot(from: number, to: number): number {
+  return from * PORTS + PORTS - LIKELY + (to % LIKELY)
+}
+
+function programEntries(entries: [index: number, program: number][]): Entries {
+  return new Map(entries.map(([index, program]) => [programValue(index), programValue(program)]))
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the graph to what must be made for it: namespaces, devices, eBPF objects and the contents of their maps.
+
+import type { HostFacts } from '../model/desired'
+import type { Graph, Instance } from '../model/graph'
+import { isVeth } from '../model/workloads'
+import type { Numbers } from '../model/surroundings'
+import { digestOf } from './digest'
+import type { CompiledObjects } from './images'
+import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
+
+/** The road's own objects, with their instance numbers (bpf/core/graph.h), in the order in which they are loaded: the first brings the shared maps. */
+export const ROAD = { port: 1, uplink: 2, overlay: 3, replica: 4 } as const
+export type RoadObject = keyof typeof ROAD
+
+/** The kernel's own vxlan device carries what the fast path cannot; copies go through a pair of devices. */
+export const VXLAN = 'core/vxlan'
+export const REPLICA = 'core/replica'
+const VXLAN_NAME = 'inkev-vxlan'
+const REPLICA_NAMES = { name: 'inkev-replica', peer: 'inkev-replica-r' }
+/** Copies may be as large as any packet. */
+const REPLICA_MTU = 65_535
+const VXLAN_OVERHEAD = 50
+
+export function roadKey(object: RoadObject): string {
+  return `core/${object}`
+}
+
+/** A host to which no workload is connected needs nothing, and has nothing. */
+export function wishesOf(graph: Graph, facts: HostFacts, numbers: Numbers, objects: CompiledObjects, images: Map<string, ImageWish>, vxlanPort: number): Wishes {
+  const needed = graph.workloads.size > 0
+  const made = [...graph.instances.values()].filter(({ key }) => images.has(key))
+  const veths = [...graph.workloads.values()].flatMap(({ key, device }) => (isVeth(device) ? [{ key, veth: device }] : []))
+  const devices = [...(needed ? roadDevices(facts, vxlanPort) : []), ...veths.map(({ key, veth }) => ({ key, name: vethName(key), make: { veth } }))]
+  const wished = [...(needed ? roadObjects(facts, objects) : []), ...made.map(instance => objectOf(instance, numbers, objects))]
+  return {
+    namespaces: new Map(veths.toSorted((a, b) => Number(a.veth.createNetns) - Number(b.veth.createNetns)).map(({ veth }) => [veth.netns, veth.createNetns])),
+    devices: byKey(devices),
+    objects: byKey(wished),
+    images
+  }
+}
+
+function roadDevices({ uplink }: HostFacts, port: number): DeviceWish[] {
+  const replica = { key: REPLICA, name: REPLICA_NAMES.name, make: { pair: { peer: REPLICA_NAMES.peer, mtu: REPLICA_MTU } } }
+  if (!uplink) return [replica]
+  return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: uplink.mtu - VXLAN_OVERHEAD } } }]
+}
+
+function roadObjects({ uplink }: HostFacts, objects: CompiledObjects): ObjectWish[] {
+  const names = (Object.keys(ROAD) as RoadObject[]).filter(name => uplink || name === 'port' || name === 'replica')
+  return names.map(name => objectWish(roadKey(name), name, ROAD[name], {}, objects))
+}
+
+function objectOf({ key, kind, config }: Instance, numbers: Numbers, objects: CompiledObjects): ObjectWish {
+  return objectWish(key, kind.kind, numbers.instance(key), kind.sizes?.(config as never) ?? {}, objects)
+}
+
+function objectWish(key: string, object: string, id: number, sizes: Record<string, number>, objects: CompiledObjects): ObjectWish {
+  return { key, object, id, sizes, digest: digestOf(objects.get(object).digest, String(id), JSON.stringify(sizes)) }
+}
+
+const NAME_MAX = 12
+
+/** The host's end of a port's veth, in the 15 characters that a device's name may have. */
+export function vethName(key: string): string {
+  const name = key.slice(key.indexOf('/') + 1)
+  return `ik-${name.length <= NAME_MAX ? name : `${name.slice(0, 5)}-${digestOf(name).slice(0, 6)}`}`
+}
+
+function byKey<T extends { key: string }>(items: T[]): Map<string, T> {
+  return new Map(items.map(item => [item.key, item]))
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one writer: brings the kernel to the desired state, pass by pass, and says of each resource how it fares.
+
+import { EventEmitter } from 'node:events'
+import { isDeepStrictEqual } from 'node:util'
+import type { Image } from '@inkev/bpf/catalogue/define'
+import type { NativeError } from '@inkev/native'
+import { InkevError } from '../api/errors'
+import type { Status } from '../api/resources'
+import type { Kernel } from './kernel/kernel'
+import type { Objects } from './kernel/objects'
+import type { Desired, HostFacts } from './model/desired'
+import { buildGraph, type Graph } from './model/graph'
+import { numbersOf, numbersWanted } from './numbers'
+import type { Numbers } from './model/surroundings'
+import { type Generation, Images } from './plan/images'
+import { planFilling, planMaking, planRemoval, planWiring, type Step } from './plan/plan'
+import type { ImageWish } from './plan/state'
+import { wishesOf } from './plan/wishes'
+import { wiringOf } from './plan/wiring'
+import type { Ids, Wanted } from './store/ids'
+import type { Store } from './store/store'
+
+const GENERATIONS = 'generation'
+/** The key of failures that are no one resource's. */
+export const WHOLE = 'core'
+/** Objects that are loaded at the same time. */
+const PARALLEL_LOADS = 2
+
+export interface Log {
+  debug(details: object, message: string): void
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+export interface ReconcilerOptions {
+  store: Store
+  ids: Ids
+  kernel: Kernel
+  objects: Objects
+  desired(): Desired
+  facts(): HostFacts
+  vxlanPort: number
+  log: Log
+}
+
+/** Emits `status` with a resource key and its status whenever that changes. */
+export class Reconciler extends EventEmitter<{ status: [key: string, status: Status | undefined] }> {
+  graph: Graph
+  statuses = new Map<string, Status>()
+  /** What went wrong in the last pass, by the key of the resource. */
+  failures = new Map<string, InkevError>()
+  /** Why resources are left out of the wiring, by their keys. */
+  private blocked = new Map<string, string>()
+  private readonly images: Images
+  private running: Promise<void> | undefined
+  private next: Promise<void> | undefined
+
+  constructor(private readonly options: ReconcilerOptions) {
+    super()
+    this.images = new Images(options.objects)
+    this.graph = buildGraph(options.desired(), options.facts())
+  }
+
+  /** Resolves after a pass that began after the call; calls that come while a pass runs share the next one. Never rejects. */
+  request(): Promise<void> {
+    if (!this.running) return this.start()
+    this.next ??= this.running.then(() => {
+      this.next = undefined
+      return this.start()
+    })
+    return this.next
+  }
+
+  /** Resolves when no pass runs. */
+  async idle(): Promise<void> {
+    while (this.running) await this.running
+  }
+
+  private start(): Promise<void> {
+    this.running = this.pass()
+      .catch(error => this.fail(WHOLE, error as Error))
+      .finally(() => {
+        this.running = undefined
+      })
+    return this.running
+  }
+
+  labels(key: string): Image['labels'] {
+    return this.images.labels(key)
+  }
+
+  /** Looks whether others changed what is ours, or whether what failed may succeed now. */
+  check(): void {
+    if (this.running) return
+    const changed = this.options.kernel.observe()
+    if (changed || this.failures.size > 0 || this.blocked.size > 0) this.request()
+  }
+
+  private async pass(): Promise<void> {
+    const { ids, kernel, objects, vxlanPort } = this.options
+    const [desired, facts] = [this.options.desired(), this.options.facts()]
+    const graph = buildGraph(desired, facts)
+    const wanted = numbersWanted(graph, desired)
+    this.failures = new Map()
+    await ids.claim(wanted)
+    const numbers = numbersOf(graph, ids)
+    const images = await this.makeImages(graph, numbers)
+    const wishes = wishesOf(graph, facts, numbers, objects, images, vxlanPort)
+
+    await this.perform(planMaking(wishes, kernel.actual))
+    kernel.readImages([...images].map(([key, { maps, commit }]) => [key, [...maps.keys(), ...commit.keys()]]))
+    const broken = await this.perform(planFilling(wishes, kernel.actual))
+    const { wiring, blocked } = wiringOf({ graph, facts, numbers, actual: kernel.actual, specs: objects.get('port').spec.maps, broken, vxlanPort })
+    await this.perform(planWiring(wishes, wiring, kernel.actual))
+    await this.perform(planRemoval(wishes, kernel.actual))
+    if (this.failures.size === 0) await this.release(graph, wanted)
+    this.graph = graph
+    this.blocked = blocked
+    this.tell()
+  }
+
+  private async makeImages(graph: Graph, numbers: Numbers): Promise<Map<string, ImageWish>> {
+    const { store } = this.options
+    const { images, generations, failures } = this.images.make(graph, numbers, store.table<Generation>(GENERATIONS))
+    for (const [key, error] of failures) this.fail(key, error)
+    if (generations.size > 0) await store.write([...generations].map(([key, value]) => ({ table: GENERATIONS, key, value })))
+    return images
+  }
+
+  /** Performs all steps that can be performed; returns the keys of those that failed. */
+  private async perform(steps: Step[]): Promise<Set<string>> {
+    const failed = new Set<string>()
+    const attempt = async (step: Step) => {
+      try {
+        this.options.log.debug({ step: step.do, key: step.key }, 'step')
+        await this.options.kernel.perform(step)
+      } catch (error) {
+        failed.add(step.key)
+        this.fail(step.key, error as Error)
+      }
+    }
+    for (let position = 0; position < steps.length; ) {
+      const batch = nextBatch(steps, position)
+      await Promise.all(batch.map(attempt))
+      position += batch.length
+    }
+    return failed
+  }
+
+  private fail(key: string, error: Error): void {
+    const known = asInkevError(error)
+    this.options.log.error({ err: error, key, ...((error as NativeError).log && { verifier: (error as NativeError).log }) }, known.message)
+    const owner = this.graph.workloads.get(key)?.owner ?? key
+    if (!this.failures.has(owner)) this.failures.set(owner, known)
+  }
+
+  /** Numbers and generations of what is gone from the kernel may be used again. */
+  private async release({ instances }: Graph, wanted: Wanted[]): Promise<void> {
+    const { store, ids } = this.options
+    const gone = [...store.table(GENERATIONS).keys()].filter(key => !instances.has(key))
+    if (gone.length > 0) await store.write(gone.map(key => ({ table: GENERATIONS, key, value: undefined })))
+    await ids.release(wanted)
+  }
+
+  private tell(): void {
+    const road = [...this.failures].find(([key]) => key === WHOLE || key.startsWith(`${WHOLE}/`))?.[1]
+    const statuses = new Map([...this.graph.statuses].map(([key, status]) => [key, this.statusOf(key, status, road)]))
+    const keys = new Set([...statuses.keys(), ...this.statuses.keys()])
+    const changed = [...keys].filter(key => !isDeepStrictEqual(statuses.get(key), this.statuses.get(key)))
+    this.statuses = statuses
+    for (const key of changed) this.emit('status', key, statuses.get(key))
+  }
+
+  private statusOf(key: string, status: Status, road: InkevError | undefined): Status {
+    const reason = this.failures.get(key)?.message ?? this.blocked.get(key) ?? (status.state === 'active' ? road?.message : undefined)
+    return reason === undefined ? status : { state: 'degraded', reason }
+  }
+}
+
+/** Objects are loaded side by side, save the road's own, the first of which brings the shared maps. */
+function nextBatch(steps: Step[], position: number): Step[] {
+  const isLoad = (step: Step | undefined) => step?.do === 'load' && !step.key.startsWith('core/')
+  const batch = steps.slice(position, position + PARALLEL_LOADS)
+  return batch.every(isLoad) ? batch : batch.slice(0, 1)
+}
+
+function asInkevError(error: Error): InkevError {
+  if (error instanceof InkevError) return error
+  const { log } = error as NativeError
+  if (log) return new InkevError('INKEV_ERR_VERIFIER', `${error.message}: ${lastLines(log)}`, undefined, undefined, error)
+  return new InkevError('INKEV_ERR_KERNEL', error.message, undefined, undefined, error)
+}
+
+function lastLines(log: string): string {
+  return log.trimEnd().split('\n').slice(-4).join(' / ')
+}

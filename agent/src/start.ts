@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts the parts together: from options to an agent that listens, and back.
+
+import type { Native } from '@inkev/native'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { Network, NetworkFunction, Stitch, WorkloadPort } from '../api/resources'
+import { Agent } from './agent'
+import { restDirectory } from './directory/directory'
+import { describeHost, hostFacts } from './host'
+import { Introspection } from './introspection'
+import { Kernel } from './kernel/kernel'
+import { Objects } from './kernel/objects'
+import { probe } from './kernel/probe'
+import type { Desired } from './model/desired'
+import type { Options } from './options'
+import { Reconciler } from './reconcile'
+import { buildApp } from './server/app'
+import { authorizer } from './server/auth'
+import { listenOn } from './server/listen'
+import { Ids } from './store/ids'
+import { Store } from './store/store'
+
+/** How often the agent looks whether others changed what is its own, in milliseconds. */
+const CHECK_INTERVAL_MS = 2_000
+/** Changes of devices come in bursts. */
+const SETTLE_MS = 20
+
+export interface Started {
+  agent: Agent
+  app: FastifyInstance
+  /** Stops listening and lets go; what runs in the kernel runs on. */
+  stop(): Promise<void>
+}
+
+const NAMESPACES = 'namespace'
+
+/** Throws InkevError with a sentence for the one who started it. */
+export async function start(options: Options, native: Native, log: FastifyBaseLogger): Promise<Started> {
+  const features = probe(native, options.bpffs)
+  const netlink = native.net.open()
+  const facts = hostFacts(netlink, options)
+  const store = await Store.open(options.state)
+  const objects = new Objects(options.objects)
+  const owned = {
+    all: () => store.table<true>(NAMESPACES).keys(),
+    add: (netns: string) => store.write([{ table: NAMESPACES, key: netns, value: true }]),
+    remove: (netns: string) => store.write([{ table: NAMESPACES, key: netns, value: undefined }])
+  }
+  const kernel = new Kernel(native, objects, netlink, owned, options.bpffs)
+  if (!kernel.adopt()) log.warn('what ran was laid out by another version, and was removed')
+  const desired = options.teardown ? () => NOTHING : desiredOf(store)
+  const ids = new Ids(store)
+  const reconciler = new Reconciler({ store, ids, kernel, objects, desired, facts, vxlanPort: options.vxlanPort, log })
+  const agent = new Agent(store, ids, reconciler, desired, facts)
+  const authorize = authorizer(options)
+  const trusted = new WeakSet<object>()
+  let ready = false
+  const app = await buildApp({
+    agent,
+    introspection: new Introspection(kernel, reconciler),
+    host: () => describeHost(facts(), features),
+    ready: () => ready,
+    authorize: ({ raw }, role) => authorize(raw, role, trusted.has(raw)),
+    log
+  })
+  await app.ready()
+  const close = await listenOn(options.teardown ? { ...options, listen: [] } : options, (request, response, isTrusted) => {
+    if (isTrusted) trusted.add(request)
+    app.routing(request, response)
+  })
+  await reconciler.request()
+  ready = true
+
+  let settling: NodeJS.Timeout | undefined
+  const watch = netlink.watch(() => {
+    settling ??= setTimeout(() => {
+      settling = undefined
+      reconciler.check()
+    }, SETTLE_MS)
+  })
+  const timer = setInterval(() => reconciler.check(), CHECK_INTERVAL_MS)
+  return {
+    agent,
+    app,
+    async stop() {
+      clearInterval(timer)
+      clearTimeout(settling)
+      watch.close()
+      await close()
+      await app.close()
+      await reconciler.idle()
+      kernel.close()
+      netlink.close()
+      await store.close()
+    }
+  }
+}
+
+const NOTHING: Desired = { networks: new Map(), peers: new Map(), endpoints: new Map(), ports: new Map(), functions: new Map(), stitches: new Map() }
+
+function desiredOf(store: Store): () => Desired {
+  const directory = restDirectory(store)
+  return () => ({
+    networks: store.table<Network>('networks'),
+    peers: directory.peers(),
+    endpoints: directory.endpoints(),
+    ports: store.table<WorkloadPort>('ports'),
+    functions: store.table<NetworkFunction>('functions'),
+    stitches: store.table<Stitch>('stitches')
+  })
+}
