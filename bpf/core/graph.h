@@ -193,6 +193,12 @@ static __always_inline union attachment read_stitch(__u32 slot)
 	return stitch ? read_attachment(stitch) : nothing;
 }
 
+/* What lies behind one of this function's ports. */
+static __always_inline union attachment stitch_at(__u32 port)
+{
+	return read_stitch(instance << PORT_BITS | (port % PORTS_PER_INSTANCE));
+}
+
 static __always_inline int leave_to_device(struct __sk_buff *skb, union attachment to)
 {
 	skb->mark = 0;

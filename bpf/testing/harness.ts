@@ -12,19 +12,25 @@ import { coreCounters } from '../core/core'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
 import { Frame } from './frame'
 import { type Parsed, type ParseOptions, parse } from './parse'
-import { decodeContext, encodeContext } from './skb'
+import { type Context, decodeContext, encodeContext } from './skb'
 
 const BUILD = join(__dirname, '../build')
 /** TC_ACT_SHOT and TC_ACT_REDIRECT. */
 const VERDICTS: Record<number, 'nowhere' | 'device'> = { 2: 'nowhere', 7: 'device' }
-/** As probe.bpf.c has it. */
-const LEFT_BY = 0x1000
 
-/** Of the function under test, and of the probe. */
+/** The function under test; the probe behind its ports; the probe that is the chain of every workload. */
 const INSTANCE = INSTANCE_FIRST
-const PROBE = INSTANCE + 1
+const PORT_PROBE = INSTANCE + 1
+const WORKLOAD_PROBE = INSTANCE + 2
 /** A test needs few: maps of the size of a host's would only cost time. */
-const SMALL_MAPS = { panel: slotOf(PROBE + 1, 0), stitches: slotOf(PROBE + 1, 0), workloads: 256, peers: 64, paths: 64, tunnels: 64 }
+const SMALL_MAPS = {
+  panel: slotOf(WORKLOAD_PROBE + 1, 0),
+  stitches: slotOf(WORKLOAD_PROBE + 1, 0),
+  workloads: 256,
+  peers: 64,
+  paths: 64,
+  tunnels: 64
+}
 
 /** How the packet comes to the function. */
 export interface Arrival {
@@ -43,10 +49,12 @@ export interface Arrival {
 }
 
 export interface Outcome {
-  /** How it ended: by a port of the function, in a device, dropped or consumed, or left to the kernel. */
-  went: 'port' | 'device' | 'nowhere' | 'kernel'
+  /** How it ended: by a port of the function, to a workload (addWorkload), in a device, dropped or consumed, or left to the kernel. */
+  went: 'port' | 'workload' | 'device' | 'nowhere' | 'kernel'
   /** The port by which it left: its name, or its number where it has none. */
   port?: string | number
+  /** The port id of the workload. */
+  workload?: number
   /** Counters that moved, by how much. */
   counted: Record<string, number>
   /** The frame as it left. */
@@ -72,6 +80,8 @@ export interface TestedFunction {
   measure(frame: Frame | Uint8Array, arrival?: Arrival, repeat?: number): number
   /** Makes the maps hold what the configuration wants, as the agent does: put, commit, delete. */
   apply(config: Record<string, unknown>, surroundings?: Partial<Surroundings>): void
+  /** A workload port: `went` names it. */
+  addWorkload(id: number, mac?: string): void
   /** A map of the function, or one of the road's. */
   table(name: string): Table
   counters(): Record<string, number>
@@ -153,10 +163,10 @@ class Loaded implements TestedFunction {
     const probe = this.probe.programs.get('probe')!
     const stitches = this.table('stitches')
     const panel = this.object.maps.get('panel')!
-    this.object.maps.get('instances')!.putProgram(PROBE, probe)
+    for (const instance of [PORT_PROBE, WORKLOAD_PROBE]) this.object.maps.get('instances')!.putProgram(instance, probe)
     for (let port = 0; port < 16; port++) {
       panel.putProgram(slotOf(INSTANCE, port), probe)
-      stitches.put(slotOf(INSTANCE, port), { target: PROBE, port, kind: 'ATTACHED_FUNCTION' })
+      stitches.put(slotOf(INSTANCE, port), { target: PORT_PROBE, port, kind: 'ATTACHED_FUNCTION' })
     }
   }
 
@@ -165,16 +175,36 @@ class Loaded implements TestedFunction {
     const result = this.program.testRun({ data: bytesOf(frame), context: this.contextOf(arrival) })
     const counted = Object.entries(this.counters()).map(([name, value]) => [name, value - before[name]!] as const)
     const { verdict, data } = result
-    const left = verdict & LEFT_BY ? verdict - LEFT_BY : undefined
+    const context = decodeContext(result.context)
     return {
-      went: left !== undefined ? 'port' : (VERDICTS[verdict] ?? 'kernel'),
-      ...(left !== undefined && { port: this.names[left] ?? left }),
+      ...this.ending(verdict, context),
       counted: Object.fromEntries(counted.filter(([, more]) => more !== 0)),
       bytes: data,
-      ...decodeContext(result.context),
+      ...context,
       verdict,
       parsed: options => parse(data, options)
     }
+  }
+
+  private ending(verdict: number, { cb }: Context): Pick<Outcome, 'went' | 'port' | 'workload'> {
+    const [instance, port] = [verdict >>> 16, verdict & 0xffff]
+    if (instance === PORT_PROBE) return { went: 'port', port: this.names[port] ?? port }
+    if (instance === WORKLOAD_PROBE) return { went: 'workload', workload: cb[2]! }
+    return { went: VERDICTS[verdict] ?? 'kernel' }
+  }
+
+  addWorkload(id: number, mac = '02:00:00:00:00:00'): void {
+    const delivery = 'ATTACHED_VETH'
+    const workload = {
+      ifindex: 1,
+      delivery,
+      chain_length: 1,
+      pinned: false,
+      mac,
+      mtu: 1500,
+      network: { target: 0, port: 0, kind: 'ATTACHED_NOTHING' }
+    }
+    this.table('workloads').put(id, { ...workload, chain: [WORKLOAD_PROBE] })
   }
 
   measure(frame: Frame | Uint8Array, arrival: Arrival = {}, repeat = 100_000): number {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The layer 2 of one network on one host: a frame goes where its destination address is or, where
+// that is not known, to all.
+#include "bridge.gen.h"
+#include "stations.h"
+#include "neighbours.h"
+#include "flood_list.h"
+
+/* IEEE 802.1D table 7-10: spanning tree, flow control and their like are for the next device only.
+ */
+static __always_inline bool is_reserved(const mac_t *mac)
+{
+	static const mac_t first = {{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00}};
+	mac_t masked = *mac;
+
+	masked.byte[5] &= 0xf0;
+	return mac_equals(&masked, &first);
+}
+
+static __always_inline int send_to(struct __sk_buff *skb, struct location to, vni_t vni)
+{
+	union attachment attachment = {.target = to.target, .kind = ATTACHED_WORKLOAD};
+
+	if (to.place == PLACE_PEER) {
+		skb->cb[3] = to.target;
+		skb->cb[4] = vni;
+		return forward(skb, BRIDGE_PORT_OVERLAY);
+	}
+	if (to.place == PLACE_PORT)
+		attachment = stitch_at(to.target);
+	return leave(skb, attachment);
+}
+
+/* What stays where it is, and what came from another host and would go to one: that host has sent
+ * its own copy. */
+static __always_inline bool is_filtered(struct location origin, struct location to)
+{
+	return same_location(origin, to) || (origin.place == PLACE_PEER && to.place == PLACE_PEER);
+}
+
+INKEV_FUNCTION(bridge, skb)
+{
+	const struct bridge_config *config = lookup_config();
+	struct location origin = origin_of(skb), to;
+	struct ethhdr ethernet;
+	const mac_t *source = (const mac_t *)ethernet.h_source,
+		    *destination = (const mac_t *)ethernet.h_dest;
+
+	if (!config || bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
+		return drop(skb, CORE_MALFORMED);
+	if (mac_is_multicast(source))
+		return drop(skb, BRIDGE_BAD_SOURCE);
+	if (is_reserved(destination))
+		return drop(skb, BRIDGE_RESERVED);
+	if (config->learning)
+		learn_station(source, origin);
+	if (mac_is_multicast(destination)) {
+		if (!config->suppression || !answer_discovery(skb, &ethernet))
+			return send_to_all(skb, origin, config->vni);
+		count(BRIDGE_SUPPRESSED);
+		return send_to(skb, origin, config->vni);
+	}
+	to = lookup_station(destination, config);
+	if (to.place == PLACE_NOWHERE)
+		return send_to_all(skb, origin, config->vni);
+	if (is_filtered(origin, to))
+		return drop(skb, BRIDGE_FILTERED);
+	return send_to(skb, to, config->vni);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
