@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a data source says: its schema, and how it is read. Everything that moves by itself is shown here and nowhere else.
 
-import type { Attributes } from './schema'
+import type { TSchema } from '@sinclair/typebox'
+import { type Attributes, attributesOf } from './schema'
 import type { Members } from './value'
 import type { Session } from './world'
 
@@ -14,12 +15,16 @@ export interface DataSource {
   read(session: Session, config: Members): Promise<Members>
 }
 
-/** Attributes that are answered, never given. */
-export function answers(attributes: Attributes): Attributes {
+/** The attributes of an object that is answered; none of it can be given. */
+export function answersOf(schema: TSchema): Attributes {
+  return asAnswers(attributesOf(schema))
+}
+
+function asAnswers(attributes: Attributes): Attributes {
   return Object.fromEntries(
-    Object.entries(attributes).map(([name, { shape, description, type, attributes: nested }]) => [
+    Object.entries(attributes).map(([name, { shape, source, attributes: nested }]) => [
       name,
-      { shape, description, type, computed: true, ...(nested && { attributes: answers(nested) }) }
+      { shape, source, computed: true, ...(nested && { attributes: asAnswers(nested) }) }
     ])
   )
 }

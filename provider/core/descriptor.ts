@@ -6,7 +6,7 @@ import { dataSources } from './data/index'
 import { providerAttributes, providerDescription } from './provider'
 import type { Resource } from './resource'
 import { resources } from './resources/index'
-import type { Attribute, Attributes } from './schema'
+import { type Attribute, type Attributes, scalarOf } from './schema'
 
 /** The same sources always give the same text. */
 export function descriptor(): { sha256: string } & Record<string, unknown> {
@@ -23,7 +23,10 @@ export function descriptor(): { sha256: string } & Record<string, unknown> {
 function resourceFile({ attributes, description, identity, version }: Resource) {
   return {
     schema: schemaFile(description, attributes, version),
-    identity: { version, attributes: identity.map(name => ({ name, type: 'string', description: attributes[name]!.description })) }
+    identity: {
+      version,
+      attributes: identity.map(name => ({ name, type: 'string', description: attributes[name]!.source.description }))
+    }
   }
 }
 
@@ -35,11 +38,10 @@ function attributeFiles(attributes: Attributes): object[] {
   return Object.entries(attributes).map(([name, attribute]) => attributeFile(name, attribute))
 }
 
-function attributeFile(
-  name: string,
-  { shape, type, attributes, computed, optional, required, sensitive, ...attribute }: Attribute
-): object {
-  const flags = { required, optional: optional && !required, computed, sensitive }
+function attributeFile(name: string, attribute: Attribute): object {
+  const { attributes, computed, optional, required, sensitive, shape } = attribute
+  const flags = { required, optional, computed, sensitive }
+  const type = TYPES[scalarOf(attribute).type]
   return {
     name,
     ...(attributes
@@ -50,18 +52,18 @@ function attributeFile(
   }
 }
 
+/** Terraform's word for a JSON Schema type. */
+const TYPES: Record<string, string> = { string: 'string', integer: 'number', number: 'number', boolean: 'bool' }
+
 /** The sentence of the declaration, and what a reader of the registry needs beside it. */
-function documented({
-  description,
-  default: fallback,
-  replace,
-  rule
-}: Pick<Attribute, 'description' | 'default' | 'replace' | 'rule'>): string {
+function documented(attribute: Attribute): string {
+  const { default: fallback, replace, source } = attribute
+  const { enum: choices, examples } = scalarOf(attribute)
   const notes = [
-    description,
-    rule?.choices && `One of ${rule.choices.map(choice => `\`${choice}\``).join(', ')}.`,
-    fallback !== undefined && fallback !== null && `Default: \`${JSON.stringify(fallback)}\`.`,
-    rule?.example && `Example: \`${rule.example}\`.`,
+    source.description,
+    choices && `One of ${choices.map((choice: string) => `\`${choice}\``).join(', ')}.`,
+    fallback !== undefined && `Default: \`${JSON.stringify(fallback)}\`.`,
+    examples && `Example: \`${examples[0]}\`.`,
     replace && 'A change makes a new object.'
   ]
   return notes.filter(Boolean).join(' ')

@@ -89,18 +89,14 @@ async function planDiagnostics(
   try {
     if (!world.agents) return []
     const hosts = resource.hosts(state)
-    const unknown = hosts.filter(host => !world.agents!.has(host))
-    if (unknown.length > 0)
-      throw onHostAttribute(
-        resource,
-        unknown.map(host => world.unknownHost(host))
-      )
-    await settled(hosts, host => world.agents!.get(host)!.host(signal)).catch(error => {
-      throw onHostAttribute(resource, error.errors)
+    const session = world.session(signal)
+    await settled(hosts, async host => session.agent(host).host(signal)).catch(error => {
+      throw onHostAttribute(resource, error)
     })
     const problems = resource.problems?.(state, world) ?? []
     const body = requestBody(resource.fields, state, config)
-    if (typeof state.name === 'string' && isWhollyKnown(body)) world.intend(resource.rest, { name: state.name, hosts, body })
+    const name = typeof state.name === 'string' ? state.name : firstOf(resource.names?.(state))
+    if (name !== undefined && isWhollyKnown(body)) world.intend(resource.rest, { name, hosts, body })
     return problems.map(problemDiagnostic)
   } catch (error) {
     return errorDiagnostics(error, resource.attributes)
@@ -108,9 +104,14 @@ async function planDiagnostics(
 }
 
 /** Points failures of whole hosts at the attribute that names the hosts. */
-function onHostAttribute({ attributes }: Resource, errors: unknown[]): Refusal {
+function onHostAttribute({ attributes }: Resource, error: unknown): Refusal {
   const path = [{ attribute: 'host' in attributes ? 'host' : 'hosts' }]
-  return new Refusal(errors.flatMap(error => errorDiagnostics(error)).map(diagnostic => ({ ...diagnostic, path })))
+  return new Refusal(errorDiagnostics(error).map(diagnostic => ({ ...diagnostic, path })))
+}
+
+function firstOf<T>(candidates: Iterable<T> = []): T | undefined {
+  for (const candidate of candidates) return candidate
+  return undefined
 }
 
 export interface ApplyRequest {

@@ -2,69 +2,60 @@
 // The provider block: its schema, its environment fall-backs, and the agents that follow from it.
 
 import { readFileSync } from 'node:fs'
-import { NAME_PATTERN, text } from '@inkev/bpf/catalogue/fields'
+import { group, NAME_PATTERN, optional, text } from '@inkev/bpf/catalogue/fields'
+import { type TProperties, Type } from '@sinclair/typebox'
 import { Agent } from './agent'
 import { type Problem, schemaProblems } from './check'
 import { type Diagnostic, problemDiagnostic, Refusal } from './diagnostics'
 import { type Endpoint, parseEndpoint } from './http'
-import { type Attribute, type Attributes, attributeOf } from './schema'
+import { type Attributes, attributesOf } from './schema'
 import { isMembers, type Members, UNKNOWN, type Value } from './value'
 import type { Path } from './walk'
 
 const ENDPOINT_HINT = 'Write unix:///run/inkev/agent.sock, https://10.0.0.1:7443, or http://127.0.0.1:7080 on the same machine.'
 
-function pem(doc: string, sensitive = false): Attribute {
-  return attributeOf(text({ doc: `${doc} PEM text, or the path of a file that holds it.`, maxLength: 100_000, sensitive }))
-}
-
-const token = attributeOf(text({ doc: 'Token that the agents know.', maxLength: 4096, sensitive: true }))
-
-const credentials: Attributes = {
-  token,
-  ca_cert: pem('Certificate of the authority that signed the agents’ certificates.'),
-  client_cert: pem('Certificate that this side shows.'),
-  client_key: pem('Key of `client_cert`.', true)
-}
-
 /** The environment variable behind each credential. */
-const ENVIRONMENT: Record<string, string> = {
+const ENVIRONMENT = {
   token: 'INKEV_TOKEN',
   ca_cert: 'INKEV_CA_CERT',
   client_cert: 'INKEV_CLIENT_CERT',
   client_key: 'INKEV_CLIENT_KEY'
 }
+type Credential = keyof typeof ENVIRONMENT
+const CREDENTIALS = Object.keys(ENVIRONMENT) as Credential[]
+
+/** The credentials, with a note to each. */
+function credentials(note: (credential: Credential) => string): TProperties {
+  const pem = (credential: Credential, doc: string) => ({
+    doc: `${doc} PEM text, or the path of a file that holds it. ${note(credential)}`,
+    maxLength: 100_000
+  })
+  return {
+    token: optional(text({ doc: `Token that the agents know. ${note('token')}`, maxLength: 4096, sensitive: true })),
+    ca_cert: optional(text(pem('ca_cert', 'Certificate of the authority that signed the agents’ certificates.'))),
+    client_cert: optional(text(pem('client_cert', 'Certificate that this side shows.'))),
+    client_key: optional(text({ ...pem('client_key', 'Key of `client_cert`.'), sensitive: true }))
+  }
+}
+
+const host = group({
+  endpoint: text({ doc: `Where the agent answers. ${ENDPOINT_HINT}` }),
+  ...credentials(() => 'Takes the place of the provider-wide one.')
+})
+
+const provider = group({
+  hosts: optional(
+    Type.Record(Type.String({ pattern: NAME_PATTERN }), host, {
+      description:
+        'The hosts, by name, and where their agents answer. All hosts stand in one provider block. ' +
+        'Fall-back: `INKEV_HOSTS`, as `edge-1=https://10.0.0.1:7443,edge-2=https://10.0.0.2:7443`.'
+    })
+  ),
+  ...credentials(credential => `For all hosts that have none of their own. Fall-back: \`${ENVIRONMENT[credential]}\`.`)
+})
 
 export const providerDescription = 'Virtual networks of eBPF functions in the kernels of your hosts, stitched into graphs.'
-
-export const providerAttributes: Attributes = {
-  hosts: {
-    shape: 'map',
-    description:
-      'The hosts, by name, and where their agents answer. All hosts stand in one provider block. ' +
-      'Fall-back: `INKEV_HOSTS`, as `edge-1=https://10.0.0.1:7443,edge-2=https://10.0.0.2:7443`.',
-    optional: true,
-    rule: { keys: new RegExp(NAME_PATTERN) },
-    attributes: {
-      endpoint: { ...attributeOf(text({ doc: `Where the agent answers. ${ENDPOINT_HINT}` }), true) },
-      ...withNote(credentials, 'Takes the place of the provider-wide one.')
-    }
-  },
-  ...Object.fromEntries(
-    Object.entries(credentials).map(([name, attribute]) => [
-      name,
-      {
-        ...attribute,
-        description: `${attribute.description} For all hosts that have none of their own. Fall-back: \`${ENVIRONMENT[name]}\`.`
-      }
-    ])
-  )
-}
-
-function withNote(attributes: Attributes, note: string): Attributes {
-  return Object.fromEntries(
-    Object.entries(attributes).map(([name, attribute]) => [name, { ...attribute, description: `${attribute.description} ${note}` }])
-  )
-}
+export const providerAttributes: Attributes = attributesOf(provider)
 
 /** Pure: what is wrong with a provider block whatever the hosts say. */
 export function providerProblems(config: Members): Problem[] {
@@ -109,7 +100,7 @@ export function agentsOf(config: Members, environment: NodeJS.ProcessEnv): Map<s
   if (hosts === UNKNOWN) return undefined
   if (!isMembers(hosts) || Object.keys(hosts).length === 0)
     throw refusal([], 'No host is named.', 'Give hosts in the provider block, or set INKEV_HOSTS.')
-  const shared = Object.fromEntries(Object.keys(credentials).map(name => [name, config[name] ?? environment[ENVIRONMENT[name]!] ?? null]))
+  const shared = Object.fromEntries(CREDENTIALS.map(name => [name, config[name] ?? environment[ENVIRONMENT[name]] ?? null]))
   const entries = Object.entries(hosts).map(([key, host]) => ({ key, host: { ...shared, ...withoutNulls(host) } as Members }))
   if (entries.some(({ host }) => Object.values(host).includes(UNKNOWN))) return undefined
   return new Map(entries.map(({ key, host }) => [key, new Agent(key, endpointOf(host, [{ attribute: 'hosts' }, { key }]))]))

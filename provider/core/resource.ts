@@ -2,12 +2,12 @@
 // What a resource file says: its schema, on which hosts its objects lie, and what beside those objects it takes care of. The lifecycle does the rest.
 
 import { type ResourceType, resources } from '@inkev/agent/api/resources'
-import { duration, name as nameField } from '@inkev/bpf/catalogue/fields'
-import type { TSchema } from '@sinclair/typebox'
+import { duration, group, name, optional } from '@inkev/bpf/catalogue/fields'
+import { type TProperties, type TSchema, Type } from '@sinclair/typebox'
 import type { Stored } from './agent'
 import type { Problem } from './check'
-import { type Attribute, type Attributes, attributeOf, attributesOf } from './schema'
-import type { Members, Value } from './value'
+import { type Attribute, type Attributes, attributesOf } from './schema'
+import type { Members } from './value'
 import type { Path } from './walk'
 import type { Session, World } from './world'
 
@@ -23,6 +23,7 @@ export interface Resource extends Hooks {
   fields: Attributes
   /** The attributes that tell one object from all others. An import ID is their values with slashes between. */
   identity: readonly string[]
+  /** Of the schema. */
   version: number
 }
 
@@ -44,50 +45,56 @@ export interface Hooks {
   announce?(session: Session, planned: Members, prior: Members | null, found: Found): Promise<void>
   /** Takes back what was announced, once the objects on the hosts named are deleted. */
   withdraw?(session: Session, prior: Members, leaving: string[]): Promise<void>
-  /** The state that shows what is missing of what was announced, as drift. */
-  reflect?(session: Session, state: Members, found: Found): Promise<Members>
+  /** What is found on the hosts, as state. What is missing of it, or of what was announced, shows as drift. */
+  reflect(session: Session, state: Members, found: Found): Promise<Members>
 }
 
 /** How long each operation may take, unless the user says otherwise. */
 export const TIMEOUTS = { create: '2m', read: '1m', update: '2m', delete: '2m' }
 export type Operation = keyof typeof TIMEOUTS
 
-const timeouts: Attribute = {
-  shape: 'object',
-  description: 'How long each operation may take.',
-  optional: true,
-  attributes: Object.fromEntries(
+const timeouts = group(
+  Object.fromEntries(
     Object.entries(TIMEOUTS).map(([operation, limit]) => [
       operation,
-      { ...attributeOf(duration({ doc: `Longest time to ${operation}; ${limit} if left out.` })) }
+      optional(duration({ doc: `Longest time to ${operation}; ${limit} if left out.` }))
     ])
-  )
+  ),
+  { doc: 'How long each operation may take.' }
+)
+
+interface Declared extends Hooks, Pick<Resource, 'type' | 'rest' | 'description' | 'identity'> {
+  /** What the resource has beside the agents' fields. */
+  own: TProperties
+  /** Attributes in which Terraform's view differs from the schema's. */
+  adjust?: Record<string, Partial<Attribute>>
 }
 
-export function nameAttribute(doc: string): Attribute {
-  return attributeOf(nameField({ doc, replace: true }), true)
+/** Makes a resource of the agents' schema and what Terraform adds to it. */
+export function defineResource({ own, adjust = {}, ...declared }: Declared): Resource {
+  const schema: TSchema = resources[declared.rest]
+  const fields = adjusted(attributesOf(schema), adjust)
+  const added = adjusted(attributesOf(group({ ...own, timeouts: optional(timeouts) })), adjust)
+  const { timeouts: last, ...first } = added
+  return { ...declared, fields, attributes: { ...first, ...fields, timeouts: last! }, version: 0 }
+}
+
+function adjusted(attributes: Attributes, changes: Record<string, Partial<Attribute>>): Attributes {
+  return Object.fromEntries(Object.entries(attributes).map(([key, attribute]) => [key, { ...attribute, ...changes[key] }]))
 }
 
 /** A set of hosts; all of the provider's where the user gives none. */
-export function hostsAttribute(doc: string): Attribute {
-  return { ...attributeOf(nameField({ doc: `${doc} All hosts of the provider if left out.` })), shape: 'set', computed: true }
-}
-
-type Declared = Hooks &
-  Pick<Resource, 'type' | 'rest' | 'description' | 'identity'> & { attributes: Attributes; adjust?: Record<string, Partial<Attribute>> }
-
-/** Makes a resource of the agents' schema and what Terraform adds to it. `adjust` changes attributes that follow from the schema. */
-export function defineResource({ attributes, adjust = {}, ...declared }: Declared): Resource {
-  const schema: TSchema = resources[declared.rest]
-  const fields = Object.fromEntries(Object.entries(attributesOf(schema)).map(([name, field]) => [name, { ...field, ...adjust[name] }]))
-  return { ...declared, fields, attributes: { ...attributes, ...fields, timeouts }, version: 0 }
+export function hostSet(doc: string): TSchema {
+  const description = `${doc} All hosts of the provider if left out.`
+  return Type.Array(name({ doc }), { description, uniqueItems: true, inkev: { meaning: 'list', computed: true } })
 }
 
 /** The `hosts` of a state. */
 export function hostsOf({ hosts }: Members): string[] {
-  return Array.isArray(hosts) ? hosts.filter((host): host is string => typeof host === 'string') : []
+  return Array.isArray(hosts) ? hosts.filter(host => typeof host === 'string') : []
 }
 
-export function isText(value: Value | undefined): value is string {
-  return typeof value === 'string'
+/** The hosts on which the object was found, as the state's. */
+export async function reflectHosts(_session: Session, state: Members, found: Found): Promise<Members> {
+  return { ...state, hosts: [...found.keys()].toSorted() }
 }

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Terraform schemas: what an attribute is, and how it follows from the TypeBox value that already describes it to the agent.
 
-import { annotations, type Meaning } from '@inkev/bpf/catalogue/fields'
+import { annotations } from '@inkev/bpf/catalogue/fields'
 import type { TSchema } from '@sinclair/typebox'
 import type { Value } from './value'
 
-export type ScalarType = 'string' | 'number' | 'bool'
-
 /**
- * One attribute. `list` and `set` hold scalars; a `map` holds scalars, or objects where it has `attributes`; an `object` always has `attributes`.
- * Presence: `required`, else optional unless it is `computed` alone. With a `default` Terraform knows the value at plan, else the agent answers it.
+ * One attribute. A `list` or a `set` holds scalars; a `map` holds scalars, or objects where it has `attributes`; an `object` always has them.
+ * It is `required`, or `optional`, or answered by the agent alone. What is `computed` and has a `default` is known at plan; without one the agent
+ * answers it where the user is silent.
  */
 export interface Attribute {
   shape: 'scalar' | 'list' | 'set' | 'map' | 'object'
-  description: string
-  /** Of the scalar, or of each element. */
-  type?: ScalarType
+  /** What it follows from: the owner of its description, its rules and the meaning of its text. */
+  source: TSchema
   attributes?: Attributes
   required?: boolean
   optional?: boolean
@@ -26,25 +24,9 @@ export interface Attribute {
   replace?: boolean
   /** A computed value is kept as long as none of these neighbours changes. */
   follows?: readonly string[]
-  /** How texts of this attribute are read, and what they must obey. */
-  rule?: Rule
 }
 
-export interface Rule {
-  meaning?: Meaning
-  pattern?: RegExp
-  choices?: readonly string[]
-  minimum?: number
-  maximum?: number
-  maxLength?: number
-  /** Of a list or a map. */
-  maxItems?: number
-  /** Of the keys of a map. */
-  keys?: RegExp
-  example?: string
-}
-
-export type Attributes = Record<string, Attribute>
+export type Attributes = Readonly<Record<string, Attribute>>
 
 /** The attributes that a TypeBox object stands for. */
 export function attributesOf(schema: TSchema): Attributes {
@@ -53,13 +35,12 @@ export function attributesOf(schema: TSchema): Attributes {
   return Object.fromEntries(entries.map(([name, property]) => [name, attributeOf(property, required.has(name))]))
 }
 
-/** One attribute, of a TypeBox value of any shape. */
-export function attributeOf(schema: TSchema, required = false): Attribute {
+function attributeOf(schema: TSchema, required: boolean): Attribute {
   const { replace, computed, sensitive } = annotations(schema) ?? {}
   const hasDefault = schema.default !== undefined
   return {
     ...shapeOf(schema),
-    description: schema.description ?? '',
+    source: schema,
     ...(required ? { required } : { optional: true }),
     ...((computed || hasDefault) && { computed: true }),
     ...(hasDefault && { default: schema.default as Value }),
@@ -68,20 +49,15 @@ export function attributeOf(schema: TSchema, required = false): Attribute {
   }
 }
 
-function shapeOf(schema: TSchema): Pick<Attribute, 'shape' | 'type' | 'attributes' | 'rule'> {
-  if (schema.type === 'array') {
-    const element = shapeOf(schema.items)
-    return { shape: schema.uniqueItems ? 'set' : 'list', type: element.type, rule: { ...element.rule, maxItems: schema.maxItems } }
-  }
-  if (schema.type !== 'object') return { shape: 'scalar', type: scalarType(schema.type), rule: ruleOf(schema) }
+function shapeOf(schema: TSchema): Pick<Attribute, 'shape' | 'attributes'> {
+  if (schema.type === 'array') return { shape: schema.uniqueItems ? 'set' : 'list' }
+  if (schema.type !== 'object') return { shape: 'scalar' }
   if (!schema.patternProperties) return { shape: 'object', attributes: attributesOf(schema) }
-  const [[keys, row]] = Object.entries(schema.patternProperties as Record<string, TSchema>) as [[string, TSchema]]
-  const rule = { keys: new RegExp(keys), maxItems: schema.maxProperties }
-  if (row.type !== 'object') return { shape: 'map', type: scalarType(row.type), rule: { ...ruleOf(row), ...rule } }
-  return { shape: 'map', attributes: rowAttributes(row), rule }
+  const row = rowOf(schema)
+  return { shape: 'map', ...(row.type === 'object' && { attributes: rowAttributes(row) }) }
 }
 
-/** In a row, a computed value rests on what the user said in that row. */
+/** In a row, a value that the agent answers rests on what the user said in that row. */
 function rowAttributes(row: TSchema): Attributes {
   const attributes = attributesOf(row)
   const said = Object.keys(attributes).filter(name => !attributes[name]!.computed)
@@ -90,21 +66,14 @@ function rowAttributes(row: TSchema): Attributes {
   )
 }
 
-function scalarType(type: string): ScalarType {
-  if (type === 'boolean') return 'bool'
-  return type === 'string' ? 'string' : 'number'
+function rowOf(table: TSchema): TSchema {
+  return Object.values(table.patternProperties as Record<string, TSchema>)[0]!
 }
 
-function ruleOf(schema: TSchema): Rule {
-  return {
-    meaning: annotations(schema)?.meaning as Meaning | undefined,
-    pattern: schema.pattern === undefined ? undefined : new RegExp(schema.pattern, 'u'),
-    choices: schema.enum,
-    minimum: schema.minimum,
-    maximum: schema.maximum,
-    maxLength: schema.maxLength,
-    example: schema.examples?.[0] === undefined ? undefined : String(schema.examples[0])
-  }
+/** The schema of a scalar, or of each element of a collection. */
+export function scalarOf({ shape, source }: Pick<Attribute, 'shape' | 'source'>): TSchema {
+  if (shape === 'list' || shape === 'set') return source.items
+  return shape === 'map' ? rowOf(source) : source
 }
 
 /** Whether the agent answers its value where the user gives none. */

@@ -111,9 +111,9 @@ export function judgeAlone(rest: ResourceType, name: string, body: Members): voi
 function judge(host: string, rest: ResourceType, name: string, plans: Plans): void {
   const facts: HostFacts = {
     name: host,
-    uplink: { name: 'uplink', mtu: 9000, vtep: '0.0.0.0' },
+    uplink: { name: 'uplink', ifindex: 0, mtu: 9000, vtep: '0.0.0.0' },
     hasNetns: () => true,
-    hasInterface: () => true
+    ifindexOf: () => 1
   }
   try {
     validate(plans as unknown as Desired, facts, rest, name, undefined)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // inkev_network: the network on each of its hosts, and on each of them what it must know of the others: their tunnel ends and their ports.
 
-import type { Operation, Stored } from '../agent'
-import { defineResource, hostsAttribute, hostsOf, nameAttribute } from '../resource'
+import { name } from '@inkev/bpf/catalogue/fields'
+import { AgentError, type Operation, type Stored } from '../agent'
+import { defineResource, hostSet, hostsOf } from '../resource'
 import type { Members } from '../value'
 import type { Session } from '../world'
 
@@ -10,9 +11,9 @@ export const network = defineResource({
   type: 'inkev_network',
   rest: 'networks',
   description: 'A tenant’s layer 2 segment (broadcast domain), across any number of hosts.',
-  attributes: {
-    name: nameAttribute('Name of the network.'),
-    hosts: hostsAttribute('The hosts that the network spans.')
+  own: {
+    name: name({ doc: 'Name of the network.', replace: true }),
+    hosts: hostSet('The hosts that the network spans.')
   },
   adjust: { mtu: { follows: ['hosts'] } },
   identity: ['name'],
@@ -68,6 +69,11 @@ function others(hosts: string[], host: string): string[] {
 
 async function peerOf(session: Session, network: string, host: string): Promise<Operation> {
   const { vtep } = await session.agent(host).host(session.signal)
+  if (vtep === undefined)
+    throw new AgentError(host, `${host} has no uplink, so a network cannot span it and other hosts`, {
+      path: 'hosts',
+      hint: 'Start its agent with --uplink, or take it out of hosts.'
+    })
   return { method: 'PUT', resource: 'peers', name: `${network}.${host}`, body: { network, host, vtep } }
 }
 

@@ -1,29 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // inkev_port: the port on its host, and on every other host of its network an endpoint that says where its addresses live.
 
+import { endpoint } from '@inkev/agent/api/resources'
+import { bool, name } from '@inkev/bpf/catalogue/fields'
 import type { Item, Stored } from '../agent'
-import { defineResource, nameAttribute } from '../resource'
+import { defineResource } from '../resource'
 import { isSame } from '../same'
+import { attributesOf } from '../schema'
 import type { Members } from '../value'
 import type { Session } from '../world'
 import { endpointOperation } from './network'
+
+const endpointFields = attributesOf(endpoint)
 
 export const port = defineResource({
   type: 'inkev_port',
   rest: 'ports',
   description: 'Where one workload joins a network on one host: a veth pair into a network namespace, or an existing device.',
-  attributes: {
-    name: nameAttribute('Name of the port.'),
-    host: nameAttribute('The host on which the workload runs.'),
-    announced: {
-      shape: 'scalar',
-      type: 'bool',
-      description:
-        'Whether every other host of the network knows where the port’s addresses live. False is drift, which the next apply repairs.',
-      computed: true,
+  own: {
+    name: name({ doc: 'Name of the port.', replace: true }),
+    host: name({ doc: 'The host on which the workload runs.', replace: true }),
+    announced: bool({
+      doc: 'Whether every other host of the network knows where the port’s addresses live. False is drift, which the next apply repairs.',
       default: true
-    }
+    })
   },
+  adjust: { announced: { optional: false } },
   identity: ['host', 'name'],
   hosts: ({ host }) => (typeof host === 'string' ? [host] : []),
 
@@ -76,8 +78,11 @@ async function retract(session: Session, { host, name, network }: Members): Prom
   )
 }
 
-async function isKnownOn(session: Session, other: string, host: string, { ip_addresses, mac, name, network }: Item): Promise<boolean> {
-  const known = (await session.agent(other).list('endpoints', session.signal)).get(`${String(network)}.${name}`)?.item
-  const sameAddresses = isSame({ shape: 'list', rule: { meaning: 'ip' } }, known?.addresses ?? null, ip_addresses ?? null)
-  return known?.host === host && isSame({ shape: 'scalar', rule: { meaning: 'mac' } }, known.mac ?? null, mac ?? null) && sameAddresses
+async function isKnownOn(session: Session, other: string, host: string, port: Item): Promise<boolean> {
+  const { body, name } = endpointOperation(String(port.network), host, port)
+  const known = (await session.agent(other).list('endpoints', session.signal)).get(name)?.item
+  return (
+    known !== undefined &&
+    Object.entries(endpointFields).every(([field, attribute]) => isSame(attribute, known[field] ?? null, body?.[field] ?? null))
+  )
 }

@@ -2,7 +2,8 @@
 // inkev_stitch: an edge of the graph, the same on all its hosts.
 
 import { createHash } from 'node:crypto'
-import { defineResource, hostsAttribute, hostsOf, isText, nameAttribute } from '../resource'
+import { name } from '@inkev/bpf/catalogue/fields'
+import { defineResource, hostSet, hostsOf, reflectHosts } from '../resource'
 import { isMembers, type Members, type Value } from '../value'
 
 const LONGEST_NAME = 40
@@ -12,21 +13,18 @@ export const stitch = defineResource({
   type: 'inkev_stitch',
   rest: 'stitches',
   description: 'An edge of the graph: joins two attachment points, and leads packets from each to the other.',
-  attributes: {
-    name: { ...nameAttribute('Name of the stitch; made of what it joins if left out.'), required: false, optional: true, computed: true },
-    hosts: hostsAttribute('The hosts that have the stitch.')
+  own: {
+    name: name({ doc: 'Name of the stitch; made of what it joins if left out.', replace: true, computed: true }),
+    hosts: hostSet('The hosts that have the stitch.')
   },
   identity: ['name'],
   hosts: hostsOf,
+  reflect: reflectHosts,
 
   *names({ a, b }) {
     const name = nameOf(`${endText(a)}--${endText(b)}`)
     yield name
     for (let number = 2; number <= MOST_NAMESAKES; number++) yield `${name.slice(0, LONGEST_NAME - 4)}-${number}`
-  },
-
-  async reflect(_session, state, found) {
-    return { ...state, hosts: [...found.keys()].toSorted() }
   }
 })
 
@@ -34,7 +32,7 @@ function endText(end: Value | undefined): string {
   const named: Members = isMembers(end) ? end : {}
   return ['function', 'network', 'port', 'interface']
     .map(thing => named[thing])
-    .filter(isText)
+    .filter(name => typeof name === 'string')
     .join('-')
 }
 
