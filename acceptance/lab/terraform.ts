@@ -90,9 +90,9 @@ export class Terraform {
     writeFileSync(file, text.replace(old, replacement))
   }
 
-  #command([name, ...args]: string[]): string[] {
-    const interactive = ['init', 'plan', 'apply', 'destroy', 'import', 'refresh']
-    return [...this.entrance, CLI, name!, '-no-color', ...(interactive.includes(name!) ? ['-input=false'] : []), ...args]
+  #command([name = '', ...args]: string[]): string[] {
+    const options = ['init', 'plan', 'apply', 'destroy', 'import'].includes(name) ? ['-no-color', '-input=false'] : []
+    return [...this.entrance, CLI, name, ...options, ...args]
   }
 
   #options({ env, ...options }: RunOptions): RunOptions {

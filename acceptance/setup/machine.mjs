@@ -52,8 +52,8 @@ function checkKernel() {
 
 /** Creates the device types the lab needs, in a namespace that is gone with the command. Needs iproute2. */
 export function checkDevices() {
-  for (const device of ['type veth peer name b', 'type bridge', 'type vxlan external dstport 4789']) {
-    const trial = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'a', ...device.split(' ')], { encoding: 'utf8' })
+  for (const device of ['type veth peer name trial1', 'type bridge', 'type vxlan external dstport 4789']) {
+    const trial = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'name', 'trial0', ...device.split(' ')], { encoding: 'utf8' })
     if (trial.status === 0) continue
     const [, type] = device.split(' ')
     throw new Failure(

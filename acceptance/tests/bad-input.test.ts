@@ -12,7 +12,7 @@ import { Lab } from '../lab/lab'
 import { Terraform, terraformEnvironment } from '../lab/terraform'
 
 type Stage = 'validate' | 'plan' | 'apply'
-const STAGES: Record<Stage, string[]> = { validate: ['validate'], plan: ['plan'], apply: ['apply', '-auto-approve'] }
+const STAGES: Record<Stage, string[]> = { validate: ['validate', '-no-color'], plan: ['plan'], apply: ['apply', '-auto-approve'] }
 
 let lab: Lab
 let edge: Host
