@@ -106,9 +106,9 @@ export interface Program extends Handle {
   pin(path: string): void
   /**
    * Attaches by a tcx link (the attach type given at link creation, the program being plain SEC("tc")), in the network
-   * namespace of the calling thread. ENOTSUP-like errors are passed up: choosing clsact instead is the caller's decision.
+   * namespace given or that of the calling thread. ENOTSUP-like errors are passed up: choosing clsact instead is the caller's decision.
    */
-  attachTcx(ifindex: number, direction: 'ingress' | 'egress'): Link
+  attachTcx(ifindex: number, direction: 'ingress' | 'egress', netns?: Netns): Link
 }
 
 export interface LinkInfo {

@@ -3,6 +3,7 @@
 #include "bpf_program.h"
 
 #include "bpf_link.h"
+#include "netns.h"
 #include "value.h"
 
 #include <bpf/bpf.h>
@@ -113,7 +114,12 @@ Napi::Value Program::attach_tcx(const Napi::CallbackInfo &info)
 	std::string direction = to_text(info[1], "direction");
 	auto type = static_cast<bpf_attach_type>(tcx_attach_type(direction));
 
-	int fd = bpf_link_create(resource().fd.get(), ifindex, type, nullptr);
+	int fd = -1;
+	auto attach = [&] { fd = bpf_link_create(resource().fd.get(), ifindex, type, nullptr); };
+	if (info[2].IsUndefined())
+		attach();
+	else
+		in_netns(Netns::unwrap(info[2], "netns").resource().fd, attach);
 	if (fd < 0)
 		throw Failure(-fd,
 			      "attach " + label() + " to " + direction + " of interface " +
