@@ -87,6 +87,8 @@ export interface TestRun {
   repeat?: number
   /** struct __sk_buff as bytes (mark, priority, ifindex, cb, wire_len, gso_size …), as BPF_PROG_TEST_RUN takes it. */
   context?: Uint8Array
+  /** Whose loopback the packet comes from, and whose devices it may be redirected to; default: that of the calling thread. */
+  netns?: Netns
 }
 
 export interface TestResult {

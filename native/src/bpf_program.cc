@@ -92,8 +92,14 @@ Napi::Value Program::test_run(const Napi::CallbackInfo &info)
 		options.ctx_in = bytes.data;
 		options.ctx_size_in = bytes.size;
 	}
-	check(bpf_prog_test_run_opts(resource().fd.get(), &options),
-	      [&] { return "run " + label(); });
+	auto test = [&] {
+		check(bpf_prog_test_run_opts(resource().fd.get(), &options),
+		      [&] { return "run " + label(); });
+	};
+	if (Napi::Value netns = run.Get("netns"); netns.IsUndefined())
+		test();
+	else
+		in_netns(Netns::unwrap(netns, "netns").resource().fd, test);
 
 	auto result = Napi::Object::New(info.Env());
 	result["verdict"] = static_cast<int32_t>(options.retval);
