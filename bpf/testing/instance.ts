@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// One loaded function: its maps in the words of their types, and the image of its configuration in them. What the agent does, in little.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type BpfMap, type BpfObject, type LoadOptions, type NativeError, native, type Program } from '@inkev/native'
+import { decodeEntries, encodeVariables, type MapSpec, type ObjectSpec, readObject, sumPerCpu } from '../catalogue/btf'
+import { configEntry } from '../catalogue/config'
+import { type Entry, type FunctionKind, type Image, portNames, type Surroundings, type Value } from '../catalogue/define'
+import { validateConfig } from '../catalogue/validate'
+import { coreCounters } from '../core/core'
+
+const BUILD = join(__dirname, '../build')
+
+/** One map, in the words of its types in C. */
+export interface Table {
+  get(key: Value): Value | undefined
+  put(key: Value, value: Value): void
+  delete(key: Value): boolean
+  entries(): Entry[]
+}
+
+export interface Placement {
+  number: number
+  /** Map name → number of entries; names of maps that the object has not are ignored. */
+  sizes?: Record<string, number>
+  /** Maps that it shares with others; those that it has not are ignored. */
+  share?: ReadonlyMap<string, BpfMap>
+}
+
+/** A compiled object, loaded. */
+export class LoadedObject {
+  protected constructor(
+    readonly object: BpfObject,
+    readonly spec: ObjectSpec
+  ) {}
+
+  /** The objects must have been built: node bpf/build.mjs. */
+  static async load(name: string, placement: Placement): Promise<LoadedObject> {
+    return new LoadedObject(...(await loadObject(name, placement)))
+  }
+
+  program(name: string): Program {
+    const program = this.object.programs.get(name)
+    if (!program) throw new Error(`there is no program ${name}`)
+    return program
+  }
+
+  table(name: string): Table {
+    const spec = this.spec.maps.get(name)
+    if (!spec) throw new Error(`there is no map ${name} but ${[...this.spec.maps.keys()].join(', ')}`)
+    return tableOf(spec, this.object.maps.get(name)!)
+  }
+
+  /** Sums by name. `own`: the names behind the road's. */
+  countersOf(own: string[]): Record<string, number> {
+    const codec = this.spec.maps.get('counters')!.value!
+    const values = new Map(
+      this.object.maps
+        .get('counters')!
+        .entries()
+        .map(([key, value]) => [key.readUInt32LE(0), value])
+    )
+    const names = [...Object.keys(coreCounters), ...own]
+    return Object.fromEntries(names.map((name, number) => [name, Number(sumPerCpu(codec, values.get(number)!))]))
+  }
+
+  close(): void {
+    this.object.close()
+  }
+}
+
+/** An instance of a kind. */
+export class Instance extends LoadedObject {
+  /** Its ports, in the order of their numbers. */
+  names: string[] = []
+  private generation = 0
+  private image: Image = { maps: {} }
+
+  private constructor(
+    readonly kind: FunctionKind,
+    readonly number: number,
+    object: BpfObject,
+    spec: ObjectSpec
+  ) {
+    super(object, spec)
+  }
+
+  /** Throws when the configuration is not valid. */
+  static async create(kind: FunctionKind, config: Record<string, unknown>, placement: Placement): Promise<Instance> {
+    const sizes = { ...placement.sizes, ...kind.sizes?.(validated(kind, config) as never) }
+    return new Instance(kind, placement.number, ...(await loadObject(kind.kind, { ...placement, sizes })))
+  }
+
+  get entry(): Program {
+    return this.program(this.kind.kind)
+  }
+
+  /** Makes the maps hold what the configuration wants: puts, commits, deletes. */
+  apply(config: Record<string, unknown>, surroundings: Partial<Surroundings> = {}): void {
+    const valid = validated(this.kind, config)
+    const before = this.image
+    this.names = portNames(this.kind, valid)
+    this.generation++
+    this.image = this.kind.image?.(valid as never, this.around(surroundings)) ?? { maps: {} }
+    const scalars = configEntry(this.kind, valid)
+    const { maps, commit } = this.image
+    for (const [name, entries] of Object.entries(maps)) this.putAll(name, entries)
+    if (scalars) this.putAll('config', [scalars])
+    if (commit) this.putAll(commit.map, commit.entries)
+    for (const [name, entries] of Object.entries(before.maps)) this.remove(name, entries, maps[name] ?? [])
+  }
+
+  counters(): Record<string, number> {
+    return this.countersOf(Object.keys(this.kind.counters))
+  }
+
+  private putAll(name: string, entries: Entry[]): void {
+    const table = this.table(name)
+    for (const { key, value } of entries) table.put(key, value)
+  }
+
+  private remove(name: string, before: Entry[], after: Entry[]): void {
+    const { type, key } = this.spec.maps.get(name)!
+    if (type.endsWith('array') || !key) return
+    const kept = new Set(after.map(entry => key.encode(entry.key).toString('hex')))
+    for (const entry of before) if (!kept.has(key.encode(entry.key).toString('hex'))) this.table(name).delete(entry.key)
+  }
+
+  private around(given: Partial<Surroundings>): Surroundings {
+    const alone = Object.fromEntries(this.names.map((name, number) => [name, { number }]))
+    return { name: 'tested', generation: this.generation, ...given, ports: { ...alone, ...given.ports } }
+  }
+}
+
+function validated(kind: FunctionKind, config: Record<string, unknown>): Record<string, unknown> {
+  const { config: valid, problems } = validateConfig(kind, config)
+  if (problems.length > 0) throw new Error(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
+  return valid
+}
+
+async function loadObject(name: string, { number, sizes = {}, share }: Placement): Promise<[BpfObject, ObjectSpec]> {
+  const elf = readFileSync(join(BUILD, `${name}.bpf.o`))
+  const spec = readObject(elf)
+  const known = (map: string) => spec.maps.has(map)
+  const reuse = Object.fromEntries([...(share ?? [])].filter(([map]) => known(map)))
+  const maxEntries = Object.fromEntries(Object.entries(sizes).filter(([map]) => known(map) && !(map in reuse)))
+  const rodata = spec.variables.has('instance') ? encodeVariables(spec, { instance: number }) : {}
+  return [await explained({ elf, name, rodata, reuse, maxEntries }), spec]
+}
+
+/** Where the verifier refuses, its last lines are what a reader wants to see. */
+async function explained(options: LoadOptions): Promise<BpfObject> {
+  try {
+    return await native.bpf.load(options)
+  } catch (error) {
+    const { message, log = '' } = error as NativeError
+    throw new Error([message, ...log.trimEnd().split('\n').slice(-20)].join('\n'))
+  }
+}
+
+function tableOf(spec: MapSpec, map: BpfMap): Table {
+  const { key: keys, value: values } = spec
+  if (!keys || !values) throw new Error(`the map ${spec.name} has no types`)
+  const decode = (key: Buffer, bytes: Buffer) => decodeEntries(spec, [[key, bytes]])[0]!.value
+  return {
+    get: key => {
+      const bytes = map.get(keys.encode(key))
+      return bytes && decode(keys.encode(key), bytes)
+    },
+    put: (key, value) => map.put(keys.encode(key), values.encode(value)),
+    delete: key => map.delete(keys.encode(key)),
+    entries: () => decodeEntries(spec, map.entries())
+  }
+}
