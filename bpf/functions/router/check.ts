@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with a router's configuration, beyond what its schema can say.
 
-import {
-  formatIp,
-  formatPrefix,
-  type Ip,
-  isHostAddress,
-  networkOf,
-  normalise,
-  type Prefix,
-  parseCidr,
-  parseIp,
-  parseMac
-} from '../../catalogue/addresses'
+import { formatIp, formatPrefix, type Ip, isHostAddress, networkOf, type Prefix, parseCidr, parseMac } from '../../catalogue/addresses'
 import type { Problem } from '../../catalogue/define'
 import { BUCKETS, GROUPS_MAX } from './ecmp'
-import { contains, hostRoute, type Interface, interfacesOf, interfaceTowards, isLinkLocal, subnetsOf } from './interfaces'
+import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, subnetsOf } from './interfaces'
 import type { RouterConfig } from './router'
-
-type Row = NonNullable<RouterConfig['routes']>[string]
+import { byDestination, type Route, type Row, routesOf } from './routes'
 
 /** No host lives there and no route leads there: this host, loopback, multicast and reserved; in IPv6 also link-local and what embeds IPv4. */
 const RESERVED = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/64', 'fe80::/10', 'ff00::/8'].map(parseCidr)
@@ -84,82 +72,87 @@ function checkOverlaps(interfaces: Interface[]): Problem[] {
 /** What is wrong with one row: its field, a sentence, and what to do. */
 type Fault = [field: keyof Row, message: string, hint?: string]
 
-function checkRoutes({ routes = {} }: RouterConfig, interfaces: Interface[]): Problem[] {
+function checkRoutes(config: RouterConfig, interfaces: Interface[]): Problem[] {
   const own = new Set(interfaces.flatMap(subnetsOf).flatMap(subnet => [formatPrefix(networkOf(subnet)), formatPrefix(hostRoute(subnet))]))
-  const rows = Object.entries(routes)
-  const problems = rows.flatMap(([key, row]) => problemOf(key, checkDestination(row, own) ?? checkHop(row, interfaces)))
-  return problems.length > 0 ? problems : checkSharing(rows)
+  const routes = routesOf(config, interfaces)
+  const onLink = remembering(checkOnLink)
+  const problems = routes.flatMap(route => problemOf(route, checkDestination(route, own) ?? checkHop(route, interfaces, onLink)))
+  return problems.length > 0 ? problems : checkSharing(routes)
 }
 
-function problemOf(key: string, fault: Fault | undefined): Problem[] {
+function problemOf({ key }: Route, fault: Fault | undefined): Problem[] {
   if (!fault) return []
   const [field, message, hint] = fault
   return [{ path: `routes.${key}.${field}`, message, hint }]
 }
 
-function checkDestination({ destination }: Row, own: Set<string>): Fault | undefined {
-  try {
-    const prefix = parseCidr(destination)
-    if (prefix.length > 0 && isReserved(prefix)) return ['destination', `no route leads to ${destination}`]
-  } catch (error) {
-    return ['destination', (error as RangeError).message]
-  }
-  return own.has(normalise(destination)) ? ['destination', `${destination} belongs to an interface and needs no route`] : undefined
+function checkDestination({ name, destination }: Route, own: Set<string>): Fault | undefined {
+  if (destination.length > 0 && isReserved(destination)) return ['destination', `no route leads to ${name}`]
+  return own.has(name) ? ['destination', `${name} belongs to an interface and needs no route`] : undefined
 }
 
-/** Rows with the same destination must be next hops, and different ones. */
-function checkSharing(rows: [key: string, row: Row][]): Problem[] {
-  const sets = new Map<string, [key: string, row: Row][]>()
-  const problems = rows.flatMap(([key, row]) => {
-    const name = normalise(row.destination)
-    const earlier = sets.get(name) ?? []
-    sets.set(name, [...earlier, [key, row]])
-    return problemOf(key, checkBeside(row, earlier))
-  })
-  const shared = [...sets.values()].filter(({ length }) => length > 1)
-  if (shared.length > GROUPS_MAX) problems.push({ path: 'routes', message: `more than ${GROUPS_MAX} destinations have several next hops` })
-  return problems
-}
-
-function checkBeside(row: Row, earlier: [key: string, row: Row][]): Fault | undefined {
-  const same = (other: Row) => normalise(row.via ?? '') === normalise(other.via ?? '') && row.interface === other.interface
-  const twin = earlier.find(([, other]) => same(other))
-  if (twin) return ['via', `is the same route as routes.${twin[0]}`, 'Give one of them more `weight` instead.']
-  if (earlier.length > 0 && [row, earlier[0]![1]].some(({ via }) => via === undefined))
-    return ['destination', `${row.destination} has another route already`, 'Only routes with `via` can share a destination.']
-  return earlier.length === BUCKETS ? ['via', `${row.destination} has more than ${BUCKETS} next hops`] : undefined
-}
-
-function checkHop(row: Row, interfaces: Interface[]): Fault | undefined {
-  const destination = parseCidr(row.destination)
-  const named = interfaces.find(({ name }) => name === row.interface)
-  if (row.type !== 'unicast') {
-    if (row.via !== undefined) return ['via', `a ${row.type} route leads nowhere`, 'Leave out `via`.']
-    if (row.interface !== undefined) return ['interface', `a ${row.type} route leads nowhere`, 'Leave out `interface`.']
-    return undefined
-  }
-  if (row.interface !== undefined && !named)
+function checkHop(route: Route, interfaces: Interface[], onLink: typeof checkOnLink): Fault | undefined {
+  const { row, via, out, destination } = route
+  if (row.type !== 'unicast') return checkNowhere(row)
+  if (row.interface !== undefined && !out)
     return ['interface', `there is no interface ${row.interface}`, `There are: ${interfaces.map(({ name }) => name).join(', ')}.`]
-  if (row.via === undefined) {
-    if (!named) return ['via', 'is missing', 'Name the next router by `via`, or by `interface` the link on which the destination lies.']
-    return checkFamily(named, destination)
-  }
-  const via = parseIp(row.via)
+  if (via) return checkVia(route, via, onLink)
+  if (!out) return ['via', 'is missing', 'Name the next router by `via`, or by `interface` the link on which the destination lies.']
+  return checkFamily(out, destination)
+}
+
+function checkNowhere({ type, via, interface: named }: Row): Fault | undefined {
+  if (via !== undefined) return ['via', `a route of type ${type} leads nowhere`, 'Leave out `via`.']
+  return named === undefined ? undefined : ['interface', `a route of type ${type} leads nowhere`, 'Leave out `interface`.']
+}
+
+function checkVia({ row, out, destination }: Route, via: Ip, onLink: typeof checkOnLink): Fault | undefined {
   if (via.family !== destination.family) return ['via', `${row.via} is not of the family of ${row.destination}`]
-  if (isLinkLocal(via))
-    return named
-      ? checkFamily(named, destination)
-      : ['interface', 'is missing', 'A link-local `via` needs the interface on whose link it lies.']
-  const towards = interfaceTowards(interfaces, via)
-  if (!towards)
-    return ['via', `${row.via} lies in the subnet of none of the interfaces`, 'The next router must be on the link of an interface.']
-  if (named && named !== towards) return ['interface', `${row.via} lies in the subnet of interface ${towards.name}`]
-  const subnet = subnetsOf(towards).find(({ family }) => family === via.family)!
-  if (subnet.value === via.value) return ['via', `${row.via} is this router's own address`]
-  if (!isHostAddress(formatPrefix(subnet), row.via)) return ['via', `${row.via} is no host's address in ${formatPrefix(networkOf(subnet))}`]
-  return undefined
+  if (!isLinkLocal(via)) return onLink(via, out)
+  return out ? checkFamily(out, destination) : ['interface', 'is missing', 'A link-local `via` needs the interface on whose link it lies.']
+}
+
+function checkOnLink(via: Ip, out: Interface | undefined): Fault | undefined {
+  const text = formatIp(via)
+  const subnet = out && subnetsOf(out).find(candidate => contains(candidate, via))
+  if (!subnet)
+    return [
+      'via',
+      `${text} is not on the link of ${out ? `interface ${out.name}` : 'any interface'}`,
+      'It must lie in the subnet of an interface.'
+    ]
+  if (subnet.value === via.value) return ['via', `${text} is this router's own address`]
+  return isHostAddress(formatPrefix(subnet), text)
+    ? undefined
+    : ['via', `${text} is no host's address in ${formatPrefix(networkOf(subnet))}`]
+}
+
+/** Many routes have few next hops: each is looked at once. */
+function remembering<K, A extends unknown[], R>(look: (key: K, ...more: A) => R): (key: K, ...more: A) => R {
+  const seen = new Map<K, R>()
+  return (key, ...more) => {
+    if (!seen.has(key)) seen.set(key, look(key, ...more))
+    return seen.get(key)!
+  }
 }
 
 function checkFamily({ name, ipv4, ipv6 }: Interface, { family }: Prefix): Fault | undefined {
   return (family === 4 ? ipv4 : ipv6) ? undefined : ['interface', `interface ${name} has no IPv${family} address`]
+}
+
+/** Routes with the same destination must be next hops, and different ones. */
+function checkSharing(routes: Route[]): Problem[] {
+  const shared = [...byDestination(routes).values()].filter(({ length }) => length > 1)
+  const problems = shared.flatMap(set => set.flatMap((route, n) => problemOf(route, checkBeside(route, set.slice(0, n)))))
+  if (shared.length > GROUPS_MAX) problems.push({ path: 'routes', message: `more than ${GROUPS_MAX} destinations have several next hops` })
+  return problems
+}
+
+function checkBeside({ name, via, out }: Route, earlier: Route[]): Fault | undefined {
+  if (earlier.length === 0) return undefined
+  const twin = earlier.find(other => other.via?.value === via?.value && other.out === out)
+  if (twin) return ['via', `is the same route as routes.${twin.key}`, 'Give one of them more `weight` instead.']
+  if (!via || !earlier[0]!.via)
+    return ['destination', `${name} has another route already`, 'Only routes with `via` can share a destination.']
+  return earlier.length === BUCKETS ? ['via', `${name} has more than ${BUCKETS} next hops`] : undefined
 }

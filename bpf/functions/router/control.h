@@ -8,14 +8,14 @@
 #include "flood.h"
 #include "icmp.h"
 
-/* A packet to a neighbour that has been asked is held back for so long, and so many rounds are made
- * with all such packets. */
-#define HOLD_NS	    2000000ULL
+/*
+ * Packets to a neighbour that has been asked make rounds until it answers: together so many, after
+ * each question.
+ */
 #define HOLD_ROUNDS 256
-/* Who wants to reach one that does not answer is told so after this time (RFC 4861: three
- * questions); */
+/* From this time on their senders are told when it does not (RFC 4861: after three questions). */
 #define GIVE_UP_NS 3000000000ULL
-/* when nobody has wanted to for so long, all begins anew. */
+/* When nobody has wanted to reach it for so long, all begins anew. */
 #define FORGET_NS 10000000000ULL
 
 /* How far what the router sends itself may run ahead of control_rate. */
@@ -345,7 +345,7 @@ static __always_inline enum step next_step(const struct way *way)
 		known->rounds = 0;
 		return STEP_ASK;
 	}
-	if (now - known->asked < HOLD_NS && known->rounds++ < HOLD_ROUNDS)
+	if (known->rounds++ < HOLD_ROUNDS)
 		return STEP_HOLD;
 	return now - known->since < GIVE_UP_NS ? STEP_LOSE : STEP_TELL;
 }

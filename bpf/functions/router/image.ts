@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contents of the router's kernel tables, from its configuration and from what lies at its ports.
 
-import { formatIp, formatPrefix, type Ip, networkOf, normalise, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
+import { formatIp, formatPrefix, type Ip, networkOf, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
 import type { Entry, Image, Surroundings, Value } from '../../catalogue/define'
-import { hash, spread } from './ecmp'
-import { contains, hostRoute, type Interface, interfacesOf, interfaceTowards, isLinkLocal, linkLocal, subnetsOf } from './interfaces'
+import { BUCKETS, hash, spread } from './ecmp'
+import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, linkLocal, subnetsOf } from './interfaces'
 import type { RouterConfig } from './router'
+import { byDestination, type Route, routesOf } from './routes'
 
-type Row = NonNullable<RouterConfig['routes']>[string]
+/** Port numbers by the names of interfaces. */
+type Ports = Map<string, number>
 type Record = { [field: string]: Value }
 
 /** The MTU of an interface that leads to no network and has none of its own. */
@@ -22,14 +24,15 @@ const NOWHERE: Record = { address: '::', scope: 0, port: 0 }
 export function routerImage(config: RouterConfig, surroundings: Surroundings): Image {
   const interfaces = interfacesOf(config, surroundings.name)
   const ports = new Map(interfaces.map(({ name }) => [name, surroundings.ports[name]!.number]))
-  const { routes, nextHops } = routesOf(config, interfaces, ports)
+  const routes = routesOf(config, interfaces)
+  const { targets, nextHops } = targetsOf(interfaces, routes, ports)
   return {
     maps: {
       interfaces: interfaces.map(each => ({ key: ports.get(each.name)!, value: interfaceRecord(each, surroundings) })),
-      neighbours: neighboursOf(config, interfaces, surroundings),
+      neighbours: neighboursOf(interfaces, routes, surroundings),
       next_hops: nextHops,
-      routes4: routes.filter(({ prefix }) => prefix.family === 4).map(entryOf),
-      routes6: routes.filter(({ prefix }) => prefix.family === 6).map(entryOf)
+      routes4: targets.filter(({ prefix }) => prefix.family === 4).map(entryOf),
+      routes6: targets.filter(({ prefix }) => prefix.family === 6).map(entryOf)
     }
   }
 }
@@ -47,23 +50,22 @@ function interfaceRecord({ name, mac, row, ipv4, ipv6 }: Interface, { ports }: S
   }
 }
 
-interface Route {
+/** What the routing table says of a prefix. */
+interface Target {
   prefix: Prefix
   value: Record
 }
 
-function entryOf({ prefix, value }: Route): Entry {
+function entryOf({ prefix, value }: Target): Entry {
   return { key: { length: prefix.length, address: formatIp(prefix) }, value }
 }
 
-function routesOf(config: RouterConfig, interfaces: Interface[], ports: Map<string, number>): { routes: Route[]; nextHops: Entry[] } {
+/** One for each prefix; routes come last, as they may say otherwise of what is never forwarded. */
+function targetsOf(interfaces: Interface[], routes: Route[], ports: Ports): { targets: Target[]; nextHops: Entry[] } {
+  const targets = new Map<string, Target>()
   const groups = new Groups()
-  const routes = new Map<string, Route>()
   const add = (prefix: Prefix, kind: string, more: Record = {}) =>
-    routes.set(`${prefix.family} ${prefix.value} ${prefix.length}`, {
-      prefix,
-      value: { kind, group: 0, buckets: 0, next_hop: NOWHERE, ...more }
-    })
+    targets.set(formatPrefix(prefix), { prefix, value: { kind, group: 0, buckets: 0, next_hop: NOWHERE, ...more } })
 
   for (const prefix of MARTIANS) add(prefix, 'martian')
   for (const each of interfaces) {
@@ -74,26 +76,13 @@ function routesOf(config: RouterConfig, interfaces: Interface[], ports: Map<stri
       add(hostRoute(subnet), 'local', { next_hop })
     }
   }
-  for (const rows of byDestination(config)) {
-    const prefix = parseCidr(rows[0]!.destination)
-    if (rows[0]!.type !== 'unicast') add(prefix, rows[0]!.type)
-    else if (rows.length > 1)
-      add(prefix, 'multipath', groups.of(rows.map(row => ({ weight: row.weight, ...nextHop(row, interfaces, ports) }))))
-    else add(prefix, rows[0]!.via === undefined ? 'connected' : 'gateway', { next_hop: nextHop(rows[0]!, interfaces, ports) })
+  for (const set of byDestination(routes).values()) {
+    const [{ row, destination, via }] = set as [Route]
+    if (row.type !== 'unicast') add(destination, row.type)
+    else if (set.length > 1) add(destination, 'multipath', groups.of(set, ports))
+    else add(destination, via ? 'gateway' : 'connected', { next_hop: nextHop(set[0]!, ports) })
   }
-  return { routes: [...routes.values()], nextHops: groups.entries }
-}
-
-/** The rows of each destination, in an order that does not depend on their keys. */
-function byDestination({ routes = {} }: RouterConfig): Row[][] {
-  const rows = new Map<string, Row[]>()
-  for (const row of Object.values(routes)) {
-    const destination = normalise(row.destination)
-    const others = rows.get(destination)
-    if (others) others.push(row)
-    else rows.set(destination, [row])
-  }
-  return [...rows.values()]
+  return { targets: [...targets.values()], nextHops: groups.entries }
 }
 
 /** The addresses of a subnet that are no host's: its own and its broadcast address (RFC 919; none in a /31, RFC 3021). */
@@ -103,18 +92,13 @@ function broadcasts(subnet: Prefix): Prefix[] {
   return [value, value | ((1n << BigInt(32 - subnet.length)) - 1n)].map(address => ({ family: 4, value: address, length: 32 }))
 }
 
-/** The neighbour's name in `neighbours` and `learned`, and the port towards it. Link-local addresses are told apart by their link. */
-function nextHop(
-  { via, interface: name }: Row,
-  interfaces: Interface[],
-  ports: Map<string, number>
-): { address: string; scope: number; port: number } {
-  if (via === undefined) return { address: '::', scope: 0, port: ports.get(name!)! }
-  const address = parseIp(via)
-  const port = ports.get(name ?? interfaceTowards(interfaces, address)!.name)!
-  return { address: formatIp(address), scope: scopeOf(address, port), port }
+/** The neighbour's name in `neighbours` and `learned`, and the port towards it. */
+function nextHop({ via, out }: Route, ports: Ports): Record {
+  const port = ports.get(out!.name)!
+  return via ? { address: formatIp(via), scope: scopeOf(via, port), port } : { ...NOWHERE, port }
 }
 
+/** Link-local addresses are told apart by their link. */
 function scopeOf(address: Ip, port: number): number {
   return isLinkLocal(address) ? port + 1 : 0
 }
@@ -122,30 +106,29 @@ function scopeOf(address: Ip, port: number): number {
 /** Sets of next hops, each held once however many routes share it. Its number follows from what it holds, so that a set never changes under a route. */
 class Groups {
   readonly entries: Entry[] = []
-  private readonly named = new Map<number, string>()
+  private readonly names = new Map<number, string>()
 
-  of(hops: { address: string; scope: number; port: number; weight: number }[]): Record {
-    const named = hops
-      .map(({ weight, ...hop }) => ({ name: `${hop.address} ${hop.port}`, weight, hop }))
+  of(routes: Route[], ports: Ports): Record {
+    const hops = routes
+      .map(route => ({ name: `${formatIp(route.via!)} ${route.out!.name}`, weight: route.row.weight, value: nextHop(route, ports) }))
       .sort((a, b) => (a.name < b.name ? -1 : 1))
-    const name = named.map(({ name, weight }) => `${name} ${weight}`).join()
+    const name = hops.map(({ name, weight, value }) => `${name} ${value.port} ${weight}`).join()
     let group = hash(name)
-    while ((this.named.get(group) ?? name) !== name) group = (group + 1) >>> 0
-    const buckets = spread(named)
-    if (!this.named.has(group)) this.entries.push(...buckets.map((hop, bucket) => ({ key: { group, bucket }, value: named[hop]!.hop })))
-    this.named.set(group, name)
-    return { group, buckets: buckets.length }
+    while ((this.names.get(group) ?? name) !== name) group = (group + 1) >>> 0
+    if (!this.names.has(group))
+      this.entries.push(...spread(hops).map((hop, bucket) => ({ key: { group, bucket }, value: hops[hop]!.value })))
+    this.names.set(group, name)
+    return { group, buckets: BUCKETS }
   }
 }
 
 /** What the directory knows of the links: no packet to these ever waits for ARP or neighbour discovery. */
-function neighboursOf(config: RouterConfig, interfaces: Interface[], { ports }: Surroundings): Entry[] {
+function neighboursOf(interfaces: Interface[], routes: Route[], { ports }: Surroundings): Entry[] {
   const neighbours = new Map<string, Entry>()
-  const statics = Object.values(config.routes ?? {}).map(({ destination }) => parseCidr(destination))
   for (const each of interfaces) {
     const { network, number: port } = ports[each.name]!
     const subnets = subnetsOf(each)
-    const overrides = statics.filter(prefix => subnets.some(subnet => contains(subnet, prefix)))
+    const overrides = routes.map(({ destination }) => destination).filter(prefix => subnets.some(subnet => contains(subnet, prefix)))
     for (const { mac, addresses } of network?.endpoints ?? [])
       for (const address of addresses.map(parseIp)) {
         const scope = scopeOf(address, port)

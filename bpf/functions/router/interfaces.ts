@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The router's interfaces: their addresses on the link and above it, and which of them leads to an address.
 
-import { derivedMac, type Ip, networkOf, normalise, type Prefix, parseInterfaceAddress, parseIp, parseMac } from '../../catalogue/addresses'
+import { derivedMac, type Ip, normalise, type Prefix, parseInterfaceAddress, parseIp, parseMac } from '../../catalogue/addresses'
 import type { RouterConfig } from './router'
 
 export interface Interface {
@@ -38,7 +38,8 @@ export function interfaceTowards(interfaces: Interface[], address: Ip): Interfac
 /** Whether an address, or the whole of a longer prefix, lies in a prefix. */
 export function contains(prefix: Prefix, inner: Ip | Prefix): boolean {
   if (inner.family !== prefix.family || ('length' in inner && inner.length < prefix.length)) return false
-  return networkOf({ ...prefix, value: inner.value }).value === networkOf(prefix).value
+  const hostBits = BigInt((prefix.family === 4 ? 32 : 128) - prefix.length)
+  return inner.value >> hostBits === prefix.value >> hostBits
 }
 
 /** The prefix that holds one address only. */

@@ -38,7 +38,7 @@ const config = {
       max: 16_384,
       fields: {
         destination: cidr({ doc: 'The prefix that this route leads to.', example: '192.0.2.0/24' }),
-        via: optional(ip({ doc: 'The next router, in the subnet of one of the interfaces, or link-local.', example: '10.0.2.254' })),
+        via: optional(ip({ doc: 'The next router, in the subnet of one of the interfaces, or link-local.', example: '10.0.1.254' })),
         interface: optional(
           text({
             doc: 'The interface to leave by; it follows from `via` save where that is link-local. Without `via` the destination is on the link.'
