@@ -28,7 +28,7 @@ export const API_VERSION = 1
 /** A tenant's L2 segment (broadcast domain) across hosts. */
 export const network = group(
   {
-    vni: vni({ doc: 'VXLAN network identifier; every host of the network must use the same.', example: 100, replace: true }),
+    vni: vni({ doc: 'VXLAN network identifier; every host of the network must use the same.', example: 100 }),
     subnets: table({
       doc: 'Address ranges of the network, IPv4 and IPv6, by a key of your own.',
       max: 16,
@@ -80,11 +80,11 @@ export const endpoint = group(
 /** Where one workload joins a network on one host. */
 export const workloadPort = group(
   {
-    network: optional(name({ doc: 'The network that the workload joins; none where a stitch leads elsewhere.', replace: true })),
-    netns: optional(path({ doc: 'Network namespace of the workload: a name as of `ip netns`, or an absolute path. A veth pair is made into it.', example: 'web1', replace: true })),
+    network: optional(name({ doc: 'The network that the workload joins; none where a stitch leads elsewhere.' })),
+    netns: optional(path({ doc: 'Network namespace of the workload: a name as of `ip netns`, or an absolute path. A veth pair is made into it.', example: 'web1' })),
     create_netns: bool({ doc: 'Whether a named namespace that is missing is created, and deleted with the port.', default: false }),
-    interface: optional(interfaceName({ doc: 'Existing device of the host (a tap, a physical port) instead of a namespace.', replace: true })),
-    ifname: interfaceName({ doc: 'Name of the device inside the namespace.', default: 'eth0', replace: true }),
+    interface: optional(interfaceName({ doc: 'Existing device of the host (a tap, a physical port) instead of a namespace.' })),
+    ifname: interfaceName({ doc: 'Name of the device inside the namespace.', default: 'eth0' }),
     ip_addresses: list(ip({ doc: 'Address.' }), { doc: 'Addresses of the workload, each inside a subnet of the network.', max: 32, default: [] }),
     mac: mac({ doc: 'Ethernet address of the workload; derived from the names of network and port if left out.', computed: true }),
     mtu: u32({ doc: 'MTU of the device; that of the network if left out.', min: 576, max: 9216, computed: true }),
