@@ -25,7 +25,7 @@ export const port = defineResource({
       default: true
     })
   },
-  adjust: { announced: { optional: false } },
+  adjust: { announced: { optional: false }, mac: { follows: ['network', 'netns', 'interface'] }, mtu: { follows: ['network'] } },
   identity: ['host', 'name'],
   hosts: ({ host }) => (typeof host === 'string' ? [host] : []),
 
@@ -41,8 +41,9 @@ export const port = defineResource({
     ]
   },
 
-  async announce(session, _planned, _prior, found) {
+  async announce(session, _planned, prior, found) {
     const [[host, { item }]] = [...found] as [[string, Stored]]
+    if (prior && prior.network !== item.network) await retract(session, prior)
     if (typeof item.network !== 'string' || !item.mac) return
     const record = endpointOperation(item.network, host, item)
     const hosts = await otherHosts(session, host, item.network)
