@@ -100,7 +100,7 @@ const CASES: Array<[wrong: string, at: Stage, hcl: string, says: RegExp[]]> = [
   ['a malformed CIDR', 'validate', network('n', 1, ['10.9.0.0/33']), [/cidr/, /10\.9\.0\.0\/33/, /Write 10\.0\.1\.0\/24/]],
   ['host bits in a CIDR', 'validate', network('n', 1, ['10.9.0.7/24']), [/cidr/, /10\.9\.0\.7\/24/]],
   ['subnets of one network that overlap', 'validate', network('n', 1, ['10.9.0.0/24', '10.9.0.128/25']), [/s1/, /overlaps/]],
-  ['a name that is too long', 'validate', network('n'.repeat(41), 1), [/name/, /41 characters of at most 40/]],
+  ['a name that is too long', 'validate', network('n'.repeat(41), 1), [/name/, /longer than 40 characters/]],
   ['a VNI that does not fit', 'validate', network('n', 16777216), [/vni/, /16777215/]],
   ['a function without a kind', 'validate', 'resource "inkev_function" "f" {\n  name = "f"\n}', [/kind/]],
   [
