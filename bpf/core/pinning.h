@@ -12,6 +12,7 @@
 struct workload_ip {
 	ip_t ip;
 	__u32 workload;
+	__u32 reserved;
 };
 
 /* The addresses of pinned workload ports. Their link-local addresses follow from their MACs. */

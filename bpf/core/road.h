@@ -37,6 +37,7 @@ struct path {
 struct tunnel_key {
 	ip_t remote;
 	vni_t vni;
+	__u32 reserved;
 };
 
 struct tunnel {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// A workload of a hand-made host: a network namespace behind a veth, with addresses and commands to run.
+
+import { execFileSync } from 'node:child_process'
+import { type Netlink, type Netns, native } from '@inkev/native'
+import { Wire } from './wire'
+
+const COMMAND_LIMIT_MS = 20_000
+
+export interface WorkloadOptions {
+  mac: string
+  /** With lengths: `10.0.0.1/24`. */
+  addresses: string[]
+  /** Default gateways. */
+  gateways?: string[]
+  mtu?: number
+}
+
+export class Workload {
+  /** At its own end of the veth. */
+  wire!: Wire
+
+  private constructor(
+    readonly name: string,
+    readonly mac: string,
+    readonly addresses: string[],
+    readonly netns: Netns,
+    readonly net: Netlink,
+    /** Its own end. */
+    readonly ifindex: number,
+    /** The host's end. */
+    readonly hostIfindex: number
+  ) {}
+
+  /** `name` becomes the namespace's, and must be free. */
+  static async create(name: string, host: Netlink, options: WorkloadOptions): Promise<Workload> {
+    const { mac, addresses, gateways = [], mtu = 1450 } = options
+    const netns = native.net.createNetns(name)
+    const net = native.net.open(netns)
+    const hostIfindex = host.createVeth({ name: name.slice(-14), peerName: 'eth0', peerNetns: netns, peerMac: mac, mtu })
+    const { ifindex } = net.link('eth0')!
+    host.sysctl(`ipv6/conf/${name.slice(-14)}/disable_ipv6`, '1')
+    net.sysctl('ipv6/conf/eth0/accept_dad', '0')
+    net.sysctl('ipv6/conf/eth0/router_solicitations', '0')
+    for (const index of [net.link('lo')!.ifindex, ifindex]) net.setLink(index, { up: true })
+    host.setLink(hostIfindex, { up: true })
+    for (const address of addresses) net.addAddress(ifindex, address)
+    for (const gateway of gateways) net.addRoute({ destination: gateway.includes(':') ? '::/0' : '0.0.0.0/0', gateway, ifindex })
+    const workload = new Workload(name, mac, addresses, netns, net, ifindex, hostIfindex)
+    workload.wire = await Wire.at(netns, ifindex)
+    return workload
+  }
+
+  /** Its addresses without their lengths. */
+  get ips(): string[] {
+    return this.addresses.map(address => address.split('/')[0]!)
+  }
+
+  /** What the command prints. Throws when it fails. */
+  run(...command: string[]): string {
+    return execFileSync('ip', ['netns', 'exec', this.name, ...command], { encoding: 'utf8', timeout: COMMAND_LIMIT_MS, stdio: 'pipe' })
+  }
+
+  /** How many of `count` pings are answered; `options` as ping has them. */
+  ping(address: string, { count = 2, options = [] }: { count?: number; options?: string[] } = {}): number {
+    try {
+      const printed = this.run('ping', '-c', `${count}`, '-i', '0.05', '-W', '1', ...options, address)
+      return Number(/(\d+) received/.exec(printed)![1])
+    } catch (error) {
+      return Number(/(\d+) received/.exec(String((error as { stdout?: string }).stdout))?.[1] ?? 0)
+    }
+  }
+
+  close(): void {
+    this.wire.close()
+    this.net.close()
+    this.netns.close()
+    native.net.deleteNetns(this.name)
+  }
+}
