@@ -2,7 +2,7 @@
 // The build: what is made from what, by which command. Everything made lies in build/, dist/ or .cache/, save generated files that are committed.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { command } from './commands.mjs'
 
@@ -70,7 +70,7 @@ export function buildSteps(root) {
     {
       name: 'provider mirror',
       after: ['provider'],
-      inputs: ['acceptance/setup/build.mjs'],
+      inputs: ['provider/dist', 'acceptance/setup/build.mjs'],
       outputs: ['.cache/mirror', '.cache/terraformrc'],
       run: async () => mirrorProvider(root)
     }
@@ -125,8 +125,7 @@ function mirrorProvider(root) {
   rmSync(mirror, { recursive: true, force: true })
   for (const registry of REGISTRIES) {
     const folder = join(mirror, registry, 'inkev/inkev', PROVIDER_VERSION)
-    mkdirSync(folder, { recursive: true })
-    symlinkSync(join(root, 'provider/dist'), join(folder, `linux_${GO_ARCH}`))
+    cpSync(join(root, 'provider/dist'), join(folder, `linux_${GO_ARCH}`), { recursive: true })
   }
   const sources = REGISTRIES.map(registry => `"${registry}/inkev/inkev"`).join(', ')
   writeFileSync(

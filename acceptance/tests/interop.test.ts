@@ -24,11 +24,11 @@ beforeAll(async () => {
   far = await plain.addWorkload('far')
   await plain.run(['ip', '-batch', '-'], {
     input: `
-      link add br type bridge
-      link set br up
-      link add vx type vxlan id ${VNI} dstport 4789 local ${plain.vtep} remote ${edge.vtep}
-      link set vx up master br
-      link add access type veth peer name eth0 mtu ${OVERLAY_MTU} netns far
+      link add name br0 type bridge
+      link set br0 up
+      link add name vxlan0 type vxlan id ${VNI} dstport 4789 local ${plain.vtep} remote ${edge.vtep}
+      link set vxlan0 up master br0
+      link add name access type veth peer name eth0 mtu ${OVERLAY_MTU} netns far
       link set access up master br`
   })
   await far.run(['ip', '-batch', '-'], {
