@@ -15,45 +15,89 @@ export interface ErrorKind {
 export const errorKinds = {
   // The request.
   INKEV_ERR_MALFORMED: { status: 400, doc: 'The body is not JSON.', hint: 'Send one JSON object, with content-type application/json.' },
-  INKEV_ERR_SCHEMA: { status: 422, doc: 'A field is missing, unknown, or of the wrong form.', hint: 'GET /openapi.json describes every field.' },
+  INKEV_ERR_SCHEMA: {
+    status: 422,
+    doc: 'A field is missing, unknown, or of the wrong form.',
+    hint: 'GET /openapi.json describes every field.'
+  },
   INKEV_ERR_NAME: {
     status: 422,
     doc: 'A name breaks the rules.',
     hint: 'Use 1 to 40 lower-case letters, digits and dashes, with a letter or digit at each end.'
   },
-  INKEV_ERR_UNAUTHENTICATED: { status: 401, doc: 'The caller shows neither a valid token nor a client certificate.', hint: 'Check the token, or the certificate and its CA.' },
+  INKEV_ERR_UNAUTHENTICATED: {
+    status: 401,
+    doc: 'The caller shows neither a valid token nor a client certificate.',
+    hint: 'Check the token, or the certificate and its CA.'
+  },
   INKEV_ERR_FORBIDDEN: { status: 403, doc: 'The caller’s roles do not allow this.', hint: 'Ask for a token that has the role.' },
   INKEV_ERR_NOT_FOUND: { status: 404, doc: 'There is no such object.' },
   INKEV_ERR_NO_ROUTE: { status: 404, doc: 'There is no such path or method.', hint: 'GET /openapi.json lists them.' },
-  INKEV_ERR_PRECONDITION: { status: 412, doc: 'The object is not what If-Match or If-None-Match expects.', hint: 'Read it again, then decide.' },
+  INKEV_ERR_PRECONDITION: {
+    status: 412,
+    doc: 'The object is not what If-Match or If-None-Match expects.',
+    hint: 'Read it again, then decide.'
+  },
 
   // The object by itself.
-  INKEV_ERR_KIND: { status: 422, doc: 'A function has no kind or more than one.', hint: 'Give exactly one attribute, the kind, with its configuration.' },
+  INKEV_ERR_KIND: {
+    status: 422,
+    doc: 'A function has no kind or more than one.',
+    hint: 'Give exactly one attribute, the kind, with its configuration.'
+  },
   INKEV_ERR_CONFIG: { status: 422, doc: 'A kind refuses its configuration.' },
   INKEV_ERR_SUBNET_OVERLAP: { status: 422, doc: 'Two subnets of one network overlap.', hint: 'Give them distinct ranges.' },
-  INKEV_ERR_OUTSIDE_SUBNET: { status: 422, doc: 'An address lies in no subnet of its network.', hint: 'Take an address of one of the subnets, or add a subnet to the network.' },
-  INKEV_ERR_NOT_A_HOST_ADDRESS: { status: 422, doc: 'An address names a whole network or a group, not one interface.', hint: 'Take a unicast address between the first and the last of the subnet.' },
+  INKEV_ERR_OUTSIDE_SUBNET: {
+    status: 422,
+    doc: 'An address lies in no subnet of its network.',
+    hint: 'Take an address of one of the subnets, or add a subnet to the network.'
+  },
+  INKEV_ERR_NOT_A_HOST_ADDRESS: {
+    status: 422,
+    doc: 'An address names a whole network or a group, not one interface.',
+    hint: 'Take a unicast address between the first and the last of the subnet.'
+  },
   INKEV_ERR_STITCH_END: {
     status: 422,
     doc: 'An end of a stitch does not say exactly one thing.',
     hint: 'Give one of {function, port}, {network}, {port} (a workload port without network), {interface}.'
   },
-  INKEV_ERR_PLACE: { status: 422, doc: 'A port says both or neither of netns and interface.', hint: 'Give netns (a veth is made into it) or interface (an existing device).' },
+  INKEV_ERR_PLACE: {
+    status: 422,
+    doc: 'A port says both or neither of netns and interface.',
+    hint: 'Give netns (a veth is made into it) or interface (an existing device).'
+  },
   INKEV_ERR_NEEDS: { status: 422, doc: 'A field makes sense only beside another, which is missing.' },
 
   // The object beside others.
   INKEV_ERR_VNI_TAKEN: { status: 409, doc: 'Another network has the VNI.', hint: 'Give each network a VNI of its own.' },
-  INKEV_ERR_ADDRESS_TAKEN: { status: 409, doc: 'Another port or endpoint of the network has the address.', hint: 'Give each port addresses of its own.' },
-  INKEV_ERR_MAC_TAKEN: { status: 409, doc: 'Another port or endpoint of the network has the MAC.', hint: 'Leave mac out to have one derived.' },
+  INKEV_ERR_ADDRESS_TAKEN: {
+    status: 409,
+    doc: 'Another port or endpoint of the network has the address.',
+    hint: 'Give each port addresses of its own.'
+  },
+  INKEV_ERR_MAC_TAKEN: {
+    status: 409,
+    doc: 'Another port or endpoint of the network has the MAC.',
+    hint: 'Leave mac out to have one derived.'
+  },
   INKEV_ERR_DEVICE_TAKEN: { status: 409, doc: 'Another port or stitch uses the device.', hint: 'Use a device for one thing only.' },
   INKEV_ERR_NO_SUCH_PORT: { status: 422, doc: 'The function has no such port.' },
-  INKEV_ERR_PORT_TAKEN: { status: 409, doc: 'Another stitch ends at the port.', hint: 'Delete that stitch, or change both in one POST /v1/bulk.' },
+  INKEV_ERR_PORT_TAKEN: {
+    status: 409,
+    doc: 'Another stitch ends at the port.',
+    hint: 'Delete that stitch, or change both in one POST /v1/bulk.'
+  },
   INKEV_ERR_LOOP: {
     status: 422,
     doc: 'The stitches form a loop in which nothing stops a packet.',
     hint: 'Leave one stitch of the loop out, or put a function that routes into it.'
   },
-  INKEV_ERR_NOT_CHAINABLE: { status: 422, doc: 'The function cannot stand between a workload and its network.', hint: 'Chains take functions with the ports inside and outside.' },
+  INKEV_ERR_NOT_CHAINABLE: {
+    status: 422,
+    doc: 'The function cannot stand between a workload and its network.',
+    hint: 'Chains take functions with the ports inside and outside.'
+  },
   INKEV_ERR_FUNCTION_BOUND: {
     status: 409,
     doc: 'A function is named by a chain and by a stitch.',
@@ -63,11 +107,27 @@ export const errorKinds = {
   INKEV_ERR_FULL: { status: 409, doc: 'No number is left for one more.', hint: 'Delete what is not needed.' },
 
   // The host.
-  INKEV_ERR_NETNS_MISSING: { status: 422, doc: 'There is no such network namespace.', hint: 'Create it (ip netns add NAME), or set create_netns = true.' },
-  INKEV_ERR_INTERFACE_MISSING: { status: 422, doc: 'The host has no such network device.', hint: 'Create it first; `ip link` lists those there are.' },
+  INKEV_ERR_NETNS_MISSING: {
+    status: 422,
+    doc: 'There is no such network namespace.',
+    hint: 'Create it (ip netns add NAME), or set create_netns = true.'
+  },
+  INKEV_ERR_INTERFACE_MISSING: {
+    status: 422,
+    doc: 'The host has no such network device.',
+    hint: 'Create it first; `ip link` lists those there are.'
+  },
   INKEV_ERR_KERNEL: { status: 422, doc: 'The kernel refused a step.' },
-  INKEV_ERR_VERIFIER: { status: 422, doc: 'The kernel’s verifier refused a program.', hint: 'The agent’s log holds the verifier’s last lines.' },
-  INKEV_ERR_TIMEOUT: { status: 503, doc: 'The kernel did not follow in time; the agent goes on trying.', hint: 'Ask for the object’s status, or repeat the request.' },
+  INKEV_ERR_VERIFIER: {
+    status: 422,
+    doc: 'The kernel’s verifier refused a program.',
+    hint: 'The agent’s log holds the verifier’s last lines.'
+  },
+  INKEV_ERR_TIMEOUT: {
+    status: 503,
+    doc: 'The kernel did not follow in time; the agent goes on trying.',
+    hint: 'Ask for the object’s status, or repeat the request.'
+  },
   INKEV_ERR_INTERNAL: { status: 500, doc: 'A fault of the agent itself.', hint: 'Report it, with the agent’s log.' },
 
   // The start: the agent says these and ends.
@@ -77,8 +137,16 @@ export const errorKinds = {
     doc: 'An address beyond this host would be open to anyone.',
     hint: 'Listen on a unix socket or loopback, or give --tls-cert and --tls-key with --tls-ca or --token-file.'
   },
-  INKEV_ERR_UPLINK_MISSING: { status: 500, doc: 'The uplink is no device of this host, or has no address.', hint: 'Give an existing device by --uplink, and its address by --vtep.' },
-  INKEV_ERR_UNSUPPORTED: { status: 500, doc: 'The kernel lacks what inkev needs.', hint: 'Run Linux 6.6 or later with eBPF, BTF, tcx and veth, as root.' },
+  INKEV_ERR_UPLINK_MISSING: {
+    status: 500,
+    doc: 'The uplink is no device of this host, or has no address.',
+    hint: 'Give an existing device by --uplink, and its address by --vtep.'
+  },
+  INKEV_ERR_UNSUPPORTED: {
+    status: 500,
+    doc: 'The kernel lacks what inkev needs.',
+    hint: 'Run Linux 6.6 or later with eBPF, BTF, tcx and veth, as root.'
+  },
   INKEV_ERR_BUSY: { status: 500, doc: 'Another agent uses the state directory.', hint: 'Stop it, or give each agent a --state of its own.' }
 } as const satisfies Record<string, ErrorKind>
 

@@ -37,7 +37,12 @@ export const network = group(
         gateway: ip({ doc: 'Default gateway told to workloads; the first address of the range if left out.', computed: true })
       }
     }),
-    mtu: u32({ doc: 'Largest IP packet of the network in bytes; what the underlay carries less the encapsulation if left out.', min: 576, max: 9216, computed: true }),
+    mtu: u32({
+      doc: 'Largest IP packet of the network in bytes; what the underlay carries less the encapsulation if left out.',
+      min: 576,
+      max: 9216,
+      computed: true
+    }),
     learning: bool({ doc: 'Whether addresses that no port declares are learned from traffic.', default: true }),
     aging_time: duration({ doc: 'Idle time after which a learned address is forgotten.', default: '300s' }),
     suppression: bool({ doc: 'Whether ARP and ND for known addresses are answered on the spot rather than flooded.', default: true }),
@@ -81,11 +86,20 @@ export const endpoint = group(
 export const workloadPort = group(
   {
     network: optional(name({ doc: 'The network that the workload joins; none where a stitch leads elsewhere.' })),
-    netns: optional(path({ doc: 'Network namespace of the workload: a name as of `ip netns`, or an absolute path. A veth pair is made into it.', example: 'web1' })),
+    netns: optional(
+      path({
+        doc: 'Network namespace of the workload: a name as of `ip netns`, or an absolute path. A veth pair is made into it.',
+        example: 'web1'
+      })
+    ),
     create_netns: bool({ doc: 'Whether a named namespace that is missing is created, and deleted with the port.', default: false }),
     interface: optional(interfaceName({ doc: 'Existing device of the host (a tap, a physical port) instead of a namespace.' })),
     ifname: interfaceName({ doc: 'Name of the device inside the namespace.', default: 'eth0' }),
-    ip_addresses: list(ip({ doc: 'Address.' }), { doc: 'Addresses of the workload, each inside a subnet of the network.', max: 32, default: [] }),
+    ip_addresses: list(ip({ doc: 'Address.' }), {
+      doc: 'Addresses of the workload, each inside a subnet of the network.',
+      max: 32,
+      default: []
+    }),
     mac: mac({ doc: 'Ethernet address of the workload; derived from the names of network and port if left out.', computed: true }),
     mtu: u32({ doc: 'MTU of the device; that of the network if left out.', min: 576, max: 9216, computed: true }),
     default_route: bool({ doc: 'Whether the namespace gets default routes to the gateways of its subnets.', default: true }),
@@ -96,8 +110,15 @@ export const workloadPort = group(
         fields: { destination: cidr({ doc: 'Destination.' }), via: ip({ doc: 'Next hop.' }) }
       })
     ),
-    chain: list(name({ doc: 'Function.' }), { doc: 'Functions between the workload and its network, from the workload outwards.', max: 8, default: [] }),
-    pin_addresses: bool({ doc: 'Whether only packets from the port’s own MAC and addresses pass (no spoofing, ARP and ND included).', default: false })
+    chain: list(name({ doc: 'Function.' }), {
+      doc: 'Functions between the workload and its network, from the workload outwards.',
+      max: 8,
+      default: []
+    }),
+    pin_addresses: bool({
+      doc: 'Whether only packets from the port’s own MAC and addresses pass (no spoofing, ARP and ND included).',
+      default: false
+    })
   },
   { doc: 'Where one workload joins a network on one host.' }
 )

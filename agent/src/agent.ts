@@ -30,7 +30,10 @@ export interface Change {
 }
 
 export type View = { name: string; status: Status } & Record<string, unknown>
-export type Outcome = { status: 200 | 201; body: View; etag: string } | { status: 204 } | { status: number; body: ErrorBody; error: InkevError }
+export type Outcome =
+  | { status: 200 | 201; body: View; etag: string }
+  | { status: 204 }
+  | { status: number; body: ErrorBody; error: InkevError }
 
 export interface Event {
   event: 'put' | 'delete' | 'status'
@@ -71,9 +74,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     return { body: this.view(type, name), etag: etagOf(config) }
   }
 
-  /** All of a type; those whose fields equal the filter's. */
+  /** All of a type, each with its ETag; those whose fields equal the filter's. */
   list(type: ResourceType, filter: Record<string, string> = {}): View[] {
-    const views = [...this.desired()[type].keys()].map(name => this.view(type, name))
+    const views = [...this.desired()[type]].map(([name, config]): View => ({ ...this.view(type, name), etag: etagOf(config) }))
     return views.filter(view => Object.entries(filter).every(([field, value]) => String(view[field]) === value))
   }
 
@@ -147,7 +150,10 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
   private async reconciled(): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const limit = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new InkevError('INKEV_ERR_TIMEOUT', `the kernel did not follow within ${LIMIT_MS / 1000} s`)), LIMIT_MS)
+      timer = setTimeout(
+        () => reject(new InkevError('INKEV_ERR_TIMEOUT', `the kernel did not follow within ${LIMIT_MS / 1000} s`)),
+        LIMIT_MS
+      )
     })
     await Promise.race([this.reconciler.request(), limit]).finally(() => clearTimeout(timer))
   }
@@ -160,7 +166,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
 
   private view(type: ResourceType, name: string, config: unknown = this.desired()[type].get(name)): View {
     const status = this.reconciler.statuses.get(resourceKey(type, name)) ?? { state: 'pending', reason: 'not looked at yet' }
-    const view = viewOf(this.desired(), this.facts(), type, name, config, functionName => portNumbersOf(functionName, this.desired(), this.ids))
+    const view = viewOf(this.desired(), this.facts(), type, name, config, functionName =>
+      portNumbersOf(functionName, this.desired(), this.ids)
+    )
     return { name, ...view, status }
   }
 }
@@ -190,7 +198,9 @@ function asKnown(error: unknown): InkevError {
 }
 
 function copyOf(desired: Desired): Desired {
-  return Object.fromEntries(Object.keys(resources).map(type => [type, new Map<string, unknown>(desired[type as ResourceType])])) as unknown as Desired
+  return Object.fromEntries(
+    Object.keys(resources).map(type => [type, new Map<string, unknown>(desired[type as ResourceType])])
+  ) as unknown as Desired
 }
 
 function set(draft: Desired, type: ResourceType, name: string, config: unknown): void {

@@ -20,7 +20,10 @@ export function hostFacts(netlink: Netlink, { name, uplink, vtep }: Pick<Options
   if (!link) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} is no device of this host`)
   const addresses = netlink.addresses(link.ifindex).map(({ address }) => address.split('/')[0]!)
   if (vtep !== undefined && !addresses.includes(vtep))
-    throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--vtep ${vtep} is no address of ${uplink}, which has ${addresses.join(', ') || 'none'}`)
+    throw new InkevError(
+      'INKEV_ERR_UPLINK_MISSING',
+      `--vtep ${vtep} is no address of ${uplink}, which has ${addresses.join(', ') || 'none'}`
+    )
   const chosen = vtep ?? addresses.find(address => !address.startsWith('fe80:'))
   if (chosen === undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} has no address for the tunnel end`)
   let { mtu } = link

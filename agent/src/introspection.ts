@@ -29,7 +29,12 @@ export class Introspection {
   /** Of every function that runs, and of the road. */
   allCounters(): { kind: string; name: string; counters: Record<string, Count> }[] {
     const road = Object.keys(ROAD).map(object => ({ key: roadKey(object as keyof typeof ROAD), kind: object, name: object, reasons: {} }))
-    const functions = [...this.reconciler.graph.instances.values()].map(({ key, kind, name }) => ({ key, kind: kind.kind, name, reasons: kind.counters }))
+    const functions = [...this.reconciler.graph.instances.values()].map(({ key, kind, name }) => ({
+      key,
+      kind: kind.kind,
+      name,
+      reasons: kind.counters
+    }))
     return [...road, ...functions].flatMap(({ key, kind, name, reasons }) => {
       const values = this.kernel.counters(key, kind)
       return values ? [{ kind, name, counters: named(values, reasons) }] : []
@@ -46,7 +51,13 @@ export class Introspection {
   table(key: string, map: string): { name?: string; key: unknown; value: unknown }[] {
     const { kind } = this.instance(key)
     const records = this.kernel.table(key, kind.kind, map)
-    if (!records) throw new InkevError('INKEV_ERR_NOT_FOUND', `${inWords(key)} has no table ${map}`, undefined, `It has: ${this.kernel.tables(key).join(', ')}.`)
+    if (!records)
+      throw new InkevError(
+        'INKEV_ERR_NOT_FOUND',
+        `${inWords(key)} has no table ${map}`,
+        undefined,
+        `It has: ${this.kernel.tables(key).join(', ')}.`
+      )
     const labels = this.reconciler.labels(key)?.[map]
     return records.map(record => {
       const name = labels?.[String(record.key)]

@@ -11,10 +11,16 @@ export async function metricsOf(introspection: Introspection): Promise<string> {
   for (const { kind, name, counters } of introspection.allCounters())
     for (const [counter, { value, doc }] of Object.entries(counters)) {
       const metric = `inkev_${kind}_${counter}_total`
-      if (!metrics.has(metric)) metrics.set(metric, new Counter({ name: metric, help: doc, labelNames: ['function'], registers: [registry] }))
+      if (!metrics.has(metric))
+        metrics.set(metric, new Counter({ name: metric, help: doc, labelNames: ['function'], registers: [registry] }))
       metrics.get(metric)!.inc({ function: name }, Number(value))
     }
-  const resources = new Gauge({ name: 'inkev_resources', help: 'Resources of this host by type and state.', labelNames: ['type', 'state'], registers: [registry] })
+  const resources = new Gauge({
+    name: 'inkev_resources',
+    help: 'Resources of this host by type and state.',
+    labelNames: ['type', 'state'],
+    registers: [registry]
+  })
   for (const [key, { state }] of introspection.statuses()) resources.inc({ type: key.slice(0, key.indexOf('/')), state })
   return registry.metrics()
 }

@@ -48,5 +48,7 @@ function portNumber({ kind }: Pick<Instance, 'kind'>, port: string, added: () =>
 export function portNumbersOf(name: string, { functions }: Desired, ids: Ids): Record<string, number> {
   const { kind, config } = kindOf(functions.get(name)!)
   const key = resourceKey('functions', name)
-  return Object.fromEntries(portNames(kind, config).map(port => [port, portNumber({ kind }, port, () => ids.get(`ports/${key}`, port) ?? 0)]))
+  return Object.fromEntries(
+    portNames(kind, config).map(port => [port, portNumber({ kind }, port, () => ids.get(`ports/${key}`, port) ?? 0)])
+  )
 }

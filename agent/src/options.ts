@@ -161,7 +161,10 @@ function read(path: string, option: string): string {
 /** A unix socket is guarded by its mode and loopback by the host; all else needs TLS and someone to tell callers apart. */
 function requireCredentials(listen: Listen, { tls, tokens }: Options): void {
   if ('unix' in listen || isLoopback(listen.host) || (tls && (tls.ca || tokens))) return
-  throw new InkevError('INKEV_ERR_INSECURE', `--listen tcp://${listen.host}:${listen.port} is open to other hosts, and demands TLS with client certificates or tokens`)
+  throw new InkevError(
+    'INKEV_ERR_INSECURE',
+    `--listen tcp://${listen.host}:${listen.port} is open to other hosts, and demands TLS with client certificates or tokens`
+  )
 }
 
 function isLoopback(host: string): boolean {

@@ -11,13 +11,13 @@ import type { Kernel } from './kernel/kernel'
 import type { Objects } from './kernel/objects'
 import type { Desired, HostFacts } from './model/desired'
 import { buildGraph, type Graph } from './model/graph'
-import { numbersOf, numbersWanted } from './numbers'
 import type { Numbers } from './model/surroundings'
+import { numbersOf, numbersWanted } from './numbers'
 import { type Generation, Images } from './plan/images'
 import { planFilling, planMaking, planRemoval, planWiring, type Step } from './plan/plan'
 import type { ImageWish } from './plan/state'
-import { wishesOf } from './plan/wishes'
 import { wiringOf } from './plan/wiring'
+import { wishesOf } from './plan/wishes'
 import type { Ids, Wanted } from './store/ids'
 import type { Store } from './store/store'
 
@@ -53,7 +53,10 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   failures = new Map<string, InkevError>()
   /** Why resources are left out of the wiring, by their keys. */
   private blocked = new Map<string, string>()
+  private lastFailures = new Map<string, InkevError>()
   private readonly images: Images
+  /** What the verifier refused is refused again: it is not loaded twice. By key, with the digest of the object. */
+  private readonly refused = new Map<string, { digest: string; error: InkevError }>()
   private running: Promise<void> | undefined
   private next: Promise<void> | undefined
 
@@ -103,6 +106,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const [desired, facts] = [this.options.desired(), this.options.facts()]
     const graph = buildGraph(desired, facts)
     const wanted = numbersWanted(graph, desired)
+    this.lastFailures = this.failures
     this.failures = new Map()
     await ids.claim(wanted)
     const numbers = numbersOf(graph, ids)
@@ -112,7 +116,15 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     await this.perform(planMaking(wishes, kernel.actual))
     kernel.readImages([...images].map(([key, { maps, commit }]) => [key, [...maps.keys(), ...commit.keys()]]))
     const broken = await this.perform(planFilling(wishes, kernel.actual))
-    const { wiring, blocked } = wiringOf({ graph, facts, numbers, actual: kernel.actual, specs: objects.get('port').spec.maps, broken, vxlanPort })
+    const { wiring, blocked } = wiringOf({
+      graph,
+      facts,
+      numbers,
+      actual: kernel.actual,
+      specs: objects.get('port').spec.maps,
+      broken,
+      vxlanPort
+    })
     await this.perform(planWiring(wishes, wiring, kernel.actual))
     await this.perform(planRemoval(wishes, kernel.actual))
     if (this.failures.size === 0) await this.release(graph, wanted)
@@ -125,7 +137,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const { store } = this.options
     const { images, generations, failures } = this.images.make(graph, numbers, store.table<Generation>(GENERATIONS))
     for (const [key, error] of failures) this.fail(key, error)
-    if (generations.size > 0) await store.write([...generations].map(([key, value]) => ({ table: GENERATIONS, key, value })))
+    if (generations.size > 0) await store.note([...generations].map(([key, value]) => ({ table: GENERATIONS, key, value })))
     return images
   }
 
@@ -134,8 +146,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const failed = new Set<string>()
     const attempt = async (step: Step) => {
       try {
-        this.options.log.debug({ step: step.do, key: step.key }, 'step')
-        await this.options.kernel.perform(step)
+        await this.performOne(step)
       } catch (error) {
         failed.add(step.key)
         this.fail(step.key, error as Error)
@@ -149,10 +160,27 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     return failed
   }
 
+  private async performOne(step: Step): Promise<void> {
+    const { log, kernel } = this.options
+    log.debug({ step }, 'step')
+    if (step.do !== 'load') return kernel.perform(step)
+    const { key, digest } = step.wish
+    const refused = this.refused.get(key)
+    if (refused?.digest === digest) throw refused.error
+    this.refused.delete(key)
+    try {
+      await kernel.perform(step)
+    } catch (error) {
+      const known = asInkevError(error as Error)
+      if (known.code === 'INKEV_ERR_VERIFIER') this.refused.set(key, { digest, error: known })
+      throw known
+    }
+  }
+
   private fail(key: string, error: Error): void {
     const known = asInkevError(error)
-    this.options.log.error({ err: error, key, ...((error as NativeError).log && { verifier: (error as NativeError).log }) }, known.message)
     const owner = this.graph.workloads.get(key)?.owner ?? key
+    if (this.lastFailures.get(owner)?.message !== known.message) this.options.log.error({ err: known.cause ?? known, key }, known.message)
     if (!this.failures.has(owner)) this.failures.set(owner, known)
   }
 
@@ -160,7 +188,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   private async release({ instances }: Graph, wanted: Wanted[]): Promise<void> {
     const { store, ids } = this.options
     const gone = [...store.table(GENERATIONS).keys()].filter(key => !instances.has(key))
-    if (gone.length > 0) await store.write(gone.map(key => ({ table: GENERATIONS, key, value: undefined })))
+    if (gone.length > 0) await store.note(gone.map(key => ({ table: GENERATIONS, key, value: undefined })))
     await ids.release(wanted)
   }
 

@@ -43,8 +43,8 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   const objects = new Objects(options.objects)
   const owned = {
     all: () => store.table<true>(NAMESPACES).keys(),
-    add: (netns: string) => store.write([{ table: NAMESPACES, key: netns, value: true }]),
-    remove: (netns: string) => store.write([{ table: NAMESPACES, key: netns, value: undefined }])
+    add: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: true }]),
+    remove: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: undefined }])
   }
   const kernel = new Kernel(native, objects, netlink, owned, options.bpffs)
   if (!kernel.adopt()) log.warn('what ran was laid out by another version, and was removed')
@@ -96,7 +96,14 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   }
 }
 
-const NOTHING: Desired = { networks: new Map(), peers: new Map(), endpoints: new Map(), ports: new Map(), functions: new Map(), stitches: new Map() }
+const NOTHING: Desired = {
+  networks: new Map(),
+  peers: new Map(),
+  endpoints: new Map(),
+  ports: new Map(),
+  functions: new Map(),
+  stitches: new Map()
+}
 
 function desiredOf(store: Store): () => Desired {
   const directory = restDirectory(store)

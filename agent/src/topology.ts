@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // The graph of this host as data, and as drawings: Graphviz DOT and Mermaid.
 
-import { inWords, kindOf, resourceKey } from './model/desired'
-import type { Desired, StitchEnd } from './model/desired'
 import type { Status } from '../api/resources'
+import type { Desired, StitchEnd } from './model/desired'
+import { inWords, kindOf, resourceKey } from './model/desired'
 
 export interface Topology {
-  nodes: { id: string; type: 'network' | 'function' | 'port' | 'interface' | 'host'; name: string; kind?: string; state?: Status['state'] }[]
+  nodes: {
+    id: string
+    type: 'network' | 'function' | 'port' | 'interface' | 'host'
+    name: string
+    kind?: string
+    state?: Status['state']
+  }[]
   edges: { from: string; to: string; label: string }[]
 }
 
 /** Everything that is declared, with how it fares; a port's chain is drawn between it and its network. */
 export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Status>): Topology {
   const state = (key: string) => ({ state: statuses.get(key)?.state ?? ('pending' as const) })
-  const interfaces = new Set([...desired.stitches.values()].flatMap(({ a, b }) => [a.interface, b.interface]).filter(name => name !== undefined))
+  const interfaces = new Set(
+    [...desired.stitches.values()].flatMap(({ a, b }) => [a.interface, b.interface]).filter(name => name !== undefined)
+  )
   const hosts = new Set([...desired.peers.values()].map(({ host }) => host))
   const nodes: Topology['nodes'] = [
-    ...[...desired.networks.keys()].map(name => ({ id: resourceKey('networks', name), type: 'network' as const, name, ...state(resourceKey('networks', name)) })),
+    ...[...desired.networks.keys()].map(name => ({
+      id: resourceKey('networks', name),
+      type: 'network' as const,
+      name,
+      ...state(resourceKey('networks', name))
+    })),
     ...[...desired.functions].map(([name, declared]) => ({
       id: resourceKey('functions', name),
       type: 'function' as const,
@@ -24,7 +37,12 @@ export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Statu
       kind: kindOf(declared).kind.kind,
       ...state(resourceKey('functions', name))
     })),
-    ...[...desired.ports.keys()].map(name => ({ id: resourceKey('ports', name), type: 'port' as const, name, ...state(resourceKey('ports', name)) })),
+    ...[...desired.ports.keys()].map(name => ({
+      id: resourceKey('ports', name),
+      type: 'port' as const,
+      name,
+      ...state(resourceKey('ports', name))
+    })),
     ...[...interfaces].map(name => ({ id: `interfaces/${name}`, type: 'interface' as const, name })),
     ...[...hosts].map(name => ({ id: `hosts/${name}`, type: 'host' as const, name }))
   ]
@@ -34,11 +52,23 @@ export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Statu
 
 function edgesOf({ ports, stitches, peers }: Desired): Topology['edges'] {
   const chains = [...ports].flatMap(([name, { chain, network }]) => {
-    const way = [resourceKey('ports', name), ...chain.map(fn => resourceKey('functions', fn)), ...(network === undefined ? [] : [resourceKey('networks', network)])]
+    const way = [
+      resourceKey('ports', name),
+      ...chain.map(fn => resourceKey('functions', fn)),
+      ...(network === undefined ? [] : [resourceKey('networks', network)])
+    ]
     return way.slice(1).map((to, n) => ({ from: way[n]!, to, label: '' }))
   })
-  const stitched = [...stitches.values()].map(({ a, b }) => ({ from: idOf(a), to: idOf(b), label: [portOf(a), portOf(b)].filter(Boolean).join(' – ') }))
-  const tunnels = [...peers.values()].map(({ network, host, vtep }) => ({ from: resourceKey('networks', network), to: `hosts/${host}`, label: vtep }))
+  const stitched = [...stitches.values()].map(({ a, b }) => ({
+    from: idOf(a),
+    to: idOf(b),
+    label: [portOf(a), portOf(b)].filter(Boolean).join(' – ')
+  }))
+  const tunnels = [...peers.values()].map(({ network, host, vtep }) => ({
+    from: resourceKey('networks', network),
+    to: `hosts/${host}`,
+    label: vtep
+  }))
   return distinct([...chains, ...stitched, ...tunnels])
 }
 
@@ -60,7 +90,9 @@ const SHAPES = { network: 'ellipse', function: 'box', port: 'plaintext', interfa
 
 export function asDot({ nodes, edges }: Topology): string {
   const lines = [
-    ...nodes.map(node => `  ${quoted(node.id)} [label=${quoted(labelOf(node))} shape=${SHAPES[node.type]}${isActive(node) ? '' : ' style=dashed'}]`),
+    ...nodes.map(
+      node => `  ${quoted(node.id)} [label=${quoted(labelOf(node))} shape=${SHAPES[node.type]}${isActive(node) ? '' : ' style=dashed'}]`
+    ),
     ...edges.map(({ from, to, label }) => `  ${quoted(from)} -- ${quoted(to)}${label ? ` [label=${quoted(label)}]` : ''}`)
   ]
   return `graph inkev {\n  rankdir=LR\n${lines.join('\n')}\n}\n`

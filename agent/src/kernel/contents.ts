@@ -7,8 +7,16 @@ import { type Entries, programValue } from '../plan/state'
 const SLOTS_PER_INSTANCE = 256
 
 export function readEntries(map: BpfMap): Entries {
-  const entries = map.entries().map(([key, value]) => [key.toString('hex'), value.toString('hex')] as const)
-  return new Map(isArray(map) ? entries.filter(([, value]) => !isZero(value)) : entries)
+  const { keySize, valueSize } = map.info
+  const { count, keys, values } = map.dump()
+  const zero = Buffer.alloc(isArray(map) ? valueSize : 0)
+  const entries: Entries = new Map()
+  for (let n = 0; n < count; n++) {
+    const absent = isArray(map) && values.compare(zero, 0, valueSize, n * valueSize, (n + 1) * valueSize) === 0
+    if (!absent)
+      entries.set(keys.toString('hex', n * keySize, (n + 1) * keySize), values.toString('hex', n * valueSize, (n + 1) * valueSize))
+  }
+  return entries
 }
 
 /** The elements of a slot map (by instance and port) that belong to some instances: the whole is too large to read. */

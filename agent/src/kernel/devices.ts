@@ -55,7 +55,8 @@ export class Devices {
   }
 
   private bring({ key, name, make }: DeviceWish, before: string | undefined): number {
-    if ('veth' in make) return this.makeVeth(key, name, make.veth, before === undefined ? undefined : (JSON.parse(before) as { veth: Veth }).veth)
+    if ('veth' in make)
+      return this.makeVeth(key, name, make.veth, before === undefined ? undefined : (JSON.parse(before) as { veth: Veth }).veth)
     const found = this.host.link(name)?.ifindex
     if ('vxlan' in make) {
       const ifindex = found ?? this.host.createVxlan({ name, ...make.vxlan })
@@ -85,7 +86,9 @@ export class Devices {
     const inode = netnsInode(veth.netns)
     if (inode === undefined) throw new InkevError('INKEV_ERR_NETNS_MISSING', `there is no network namespace ${veth.netns}`, 'netns')
     return this.within(veth.netns, (inside, netns) => {
-      const near = this.nearEnd(key, name, inside, veth) ?? this.host.createVeth({ name, peerName: veth.ifname, peerNetns: netns, peerMac: veth.mac, mtu: veth.mtu })
+      const near =
+        this.nearEnd(key, name, inside, veth) ??
+        this.host.createVeth({ name, peerName: veth.ifname, peerNetns: netns, peerMac: veth.mac, mtu: veth.mtu })
       this.host.sysctl(`ipv6/conf/${name}/disable_ipv6`, '1')
       this.host.setLink(near, { alias: ALIAS + key, mtu: veth.mtu, up: true })
       this.furnish(inside, veth, before)
@@ -99,8 +102,15 @@ export class Devices {
     const near = this.host.link(name)
     const far = inside.link(ifname)
     if (near && far && joined(near, far)) return near.ifindex
-    if (near && near.alias !== '' && near.alias !== ALIAS + key) throw new InkevError('INKEV_ERR_DEVICE_TAKEN', `the host has a device ${name} already (${near.alias})`)
-    if (far) throw new InkevError('INKEV_ERR_DEVICE_TAKEN', `namespace ${netns} has a device ${ifname} already`, 'ifname', 'Give the port another ifname, or remove that device.')
+    if (near && near.alias !== '' && near.alias !== ALIAS + key)
+      throw new InkevError('INKEV_ERR_DEVICE_TAKEN', `the host has a device ${name} already (${near.alias})`)
+    if (far)
+      throw new InkevError(
+        'INKEV_ERR_DEVICE_TAKEN',
+        `namespace ${netns} has a device ${ifname} already`,
+        'ifname',
+        'Give the port another ifname, or remove that device.'
+      )
     if (near) this.host.deleteLink(near.ifindex)
     return undefined
   }
@@ -122,7 +132,8 @@ export class Devices {
     const routes = inside.routes(ifindex).filter(({ protocol, gateway }) => protocol === ROUTE_STATIC && gateway !== undefined)
     const former = before ? before.routes : owns ? routes.map(({ destination, gateway }) => ({ destination, via: gateway! })) : []
     for (const { destination, via } of former)
-      if (!veth.routes.some(route => route.destination === destination && route.via === via)) inside.deleteRoute({ destination, gateway: via, ifindex })
+      if (!veth.routes.some(route => route.destination === destination && route.via === via))
+        inside.deleteRoute({ destination, gateway: via, ifindex })
     for (const { destination, via } of veth.routes) inside.addRoute({ destination, gateway: via, ifindex })
   }
 

@@ -20,7 +20,12 @@ export class Hooks {
 
   /** What is attached where; index 0 for a link that was detached, lost its device or its pin. */
   find(): Map<string, HookFact> {
-    return new Map([...this.links].map(([key, { info }]) => [key, { ifindex: existsSync(this.pins.link(key)) ? info.ifindex : 0, programId: info.programId }]))
+    return new Map(
+      [...this.links].map(([key, { info }]) => [
+        key,
+        { ifindex: existsSync(this.pins.link(key)) ? info.ifindex : 0, programId: info.programId }
+      ])
+    )
   }
 
   /** Where the hook sits at the device already, its program is replaced without a gap. */

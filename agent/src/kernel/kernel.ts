@@ -15,7 +15,14 @@ import { Pins } from './pins'
 import { SharedMaps } from './shared'
 
 export class Kernel {
-  readonly actual: Actual = { namespaces: new Map(), objects: new Map(), devices: new Map(), images: new Map(), shared: new Map(), hooks: new Map() }
+  readonly actual: Actual = {
+    namespaces: new Map(),
+    objects: new Map(),
+    devices: new Map(),
+    images: new Map(),
+    shared: new Map(),
+    hooks: new Map()
+  }
   private readonly shared: SharedMaps
   private readonly loaded: LoadedObjects
   private readonly namespaces: Namespaces
@@ -93,7 +100,10 @@ export class Kernel {
         for (const key of step.keys) actual.shared.get(step.key)?.delete(key)
         break
       case 'attach':
-        actual.hooks.set(step.key, this.hooks.attach(step.key, step.wish.ifindex, this.loaded.program(step.wish.object, step.wish.program)!))
+        actual.hooks.set(
+          step.key,
+          this.hooks.attach(step.key, step.wish.ifindex, this.loaded.program(step.wish.object, step.wish.program)!)
+        )
         break
       case 'detach':
         this.hooks.detach(step.key)

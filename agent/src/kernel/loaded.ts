@@ -63,7 +63,8 @@ export class LoadedObjects {
     }
     for (const map of own.values()) map.close()
     const before = this.running.get(wish.key)
-    for (const [name, program] of programs) if (program !== running.main) program.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest, name)))
+    for (const [name, program] of programs)
+      if (program !== running.main) program.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest, name)))
     running.main.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest)))
     this.running.set(wish.key, running)
     if (before) closeAll(before)
@@ -157,7 +158,9 @@ export class LoadedObjects {
 
   private openPinned(wish: ObjectWish, compiled: CompiledObject): Map<string, BpfMap> {
     const pinned = new Set(this.pins.maps(wish.key))
-    const names = [...compiled.spec.maps.keys()].filter(name => !this.shared.isShared(name) && pinned.has(this.mapPath(wish, compiled, name)))
+    const names = [...compiled.spec.maps.keys()].filter(
+      name => !this.shared.isShared(name) && pinned.has(this.mapPath(wish, compiled, name))
+    )
     return new Map(names.map(name => [name, this.bpf.openMap(this.mapPath(wish, compiled, name))]))
   }
 

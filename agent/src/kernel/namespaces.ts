@@ -8,7 +8,7 @@ import { netnsPath } from './devices'
 /** Names of the namespaces that inkev created, kept over restarts. */
 export interface OwnedNamespaces {
   all(): Iterable<string>
-  /** Durable when it resolves. */
+  /** Outlives this process when it resolves. */
   add(netns: string): Promise<void>
   remove(netns: string): Promise<void>
 }

@@ -37,7 +37,13 @@ export class Objects {
       return { name, elf, spec: readObject(elf), digest: digestOf(elf) }
     } catch (error) {
       const { message } = error as Error
-      throw new InkevError('INKEV_ERR_OPTION', `the compiled function ${path} cannot be used: ${message}`, undefined, 'Build it (node bpf/build.mjs), or name the directory by --objects.', error)
+      throw new InkevError(
+        'INKEV_ERR_OPTION',
+        `the compiled function ${path} cannot be used: ${message}`,
+        undefined,
+        'Build it (node bpf/build.mjs), or name the directory by --objects.',
+        error
+      )
     }
   }
 }

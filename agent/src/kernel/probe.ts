@@ -19,7 +19,13 @@ export function probe(native: Native, bpffs: string): Features {
     btf: existsSync('/sys/kernel/btf/vmlinux'),
     tcx: works(() => native.bpf.queryTcx(LOOPBACK, 'ingress'))
   }
-  if (!features.bpf) throw new InkevError('INKEV_ERR_UNSUPPORTED', 'this process may not use eBPF', undefined, 'Start the agent as root, on a kernel with CONFIG_BPF_SYSCALL.')
+  if (!features.bpf)
+    throw new InkevError(
+      'INKEV_ERR_UNSUPPORTED',
+      'this process may not use eBPF',
+      undefined,
+      'Start the agent as root, on a kernel with CONFIG_BPF_SYSCALL.'
+    )
   if (!features.btf) throw new InkevError('INKEV_ERR_UNSUPPORTED', 'the kernel has no BTF of itself (/sys/kernel/btf/vmlinux)')
   if (!features.tcx) throw new InkevError('INKEV_ERR_UNSUPPORTED', 'the kernel has no tcx, by which programs are attached to devices')
   return features

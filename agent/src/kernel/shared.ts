@@ -31,7 +31,8 @@ export class SharedMaps {
     const instances = this.maps.get('instances')
     const active = instances ? readIndexes(instances, range(instances.info.maxEntries)) : new Map<string, string>()
     const ids = [...active.keys()].map(key => Buffer.from(key, 'hex').readUInt32LE())
-    const read = (name: string, map: BpfMap) => (SLOT_MAPS.includes(name) ? readSlots(map, ids) : name === 'instances' ? active : readEntries(map))
+    const read = (name: string, map: BpfMap) =>
+      SLOT_MAPS.includes(name) ? readSlots(map, ids) : name === 'instances' ? active : readEntries(map)
     return new Map([...this.maps].filter(([name]) => written.includes(name)).map(([name, map]) => [name, read(name, map)]))
   }
 

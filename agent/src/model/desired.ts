@@ -41,7 +41,14 @@ export function kindOf(declared: NetworkFunction): { kind: FunctionKind; config:
   return { kind: kinds[name]!, config }
 }
 
-const SINGULAR: Record<ResourceType, string> = { networks: 'network', peers: 'peer', endpoints: 'endpoint', ports: 'port', functions: 'function', stitches: 'stitch' }
+const SINGULAR: Record<ResourceType, string> = {
+  networks: 'network',
+  peers: 'peer',
+  endpoints: 'endpoint',
+  ports: 'port',
+  functions: 'function',
+  stitches: 'stitch'
+}
 
 /** `network web`: a resource key as a sentence names it. */
 export function inWords(key: string): string {

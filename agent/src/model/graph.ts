@@ -4,7 +4,17 @@
 import { type FunctionKind, portNames } from '@inkev/bpf/catalogue/define'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import type { Status } from '../../api/resources'
-import { type Desired, type HostFacts, inWords, kindOf, type Network, resourceKey, type StitchEnd, splitKey, type WorkloadPort } from './desired'
+import {
+  type Desired,
+  type HostFacts,
+  inWords,
+  kindOf,
+  type Network,
+  resourceKey,
+  type StitchEnd,
+  splitKey,
+  type WorkloadPort
+} from './desired'
 import { mtuOf, type Subnet, subnetsOf } from './resolve'
 import { interfaceKey, interfaceWorkload, portWorkload, type Target, type Workload } from './workloads'
 
@@ -65,7 +75,9 @@ export function buildGraph(desired: Desired, facts: HostFacts): Graph {
     instances,
     workloads,
     remotes: [...desired.peers.values()].filter(isActive),
-    remoteAddresses: [...desired.endpoints].filter(([name, endpoint]) => isActive(endpoint) && !isLocal(desired, name)).map(([, endpoint]) => endpoint),
+    remoteAddresses: [...desired.endpoints]
+      .filter(([name, endpoint]) => isActive(endpoint) && !isLocal(desired, name))
+      .map(([, endpoint]) => endpoint),
     statuses: tellStatuses(desired, links, instances, workloads)
   }
 }
@@ -184,16 +196,30 @@ function waitsFor(key: string): Status {
   return { state: 'pending', reason: `waits for ${inWords(key)}` }
 }
 
-function tellStatuses(desired: Desired, links: Links, instances: Map<string, Instance>, workloads: Map<string, Workload>): Map<string, Status> {
+function tellStatuses(
+  desired: Desired,
+  links: Links,
+  instances: Map<string, Instance>,
+  workloads: Map<string, Workload>
+): Map<string, Status> {
   const ofInstance = (key: string) => (instances.has(key) ? ACTIVE : idle('no workload of this host reaches it'))
-  const inNetwork = (name: string) => (desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(resourceKey('networks', name)))
+  const inNetwork = (name: string) =>
+    desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(resourceKey('networks', name))
   const statuses: [string, Status][] = [
     ...[...desired.networks.keys()].map(name => [resourceKey('networks', name), inNetwork(name)] as [string, Status]),
-    ...[...desired.functions.keys()].map(name => [resourceKey('functions', name), ofInstance(resourceKey('functions', name))] as [string, Status]),
-    ...[...desired.ports].map(([name, port]) => [resourceKey('ports', name), ofPort(desired, port, workloads.get(resourceKey('ports', name)))] as [string, Status]),
-    ...[...desired.stitches.keys()].map(name => [resourceKey('stitches', name), ofStitch(desired, name, links, instances)] as [string, Status]),
+    ...[...desired.functions.keys()].map(
+      name => [resourceKey('functions', name), ofInstance(resourceKey('functions', name))] as [string, Status]
+    ),
+    ...[...desired.ports].map(
+      ([name, port]) => [resourceKey('ports', name), ofPort(desired, port, workloads.get(resourceKey('ports', name)))] as [string, Status]
+    ),
+    ...[...desired.stitches.keys()].map(
+      name => [resourceKey('stitches', name), ofStitch(desired, name, links, instances)] as [string, Status]
+    ),
     ...[...desired.peers].map(([name, { network }]) => [resourceKey('peers', name), inNetwork(network)] as [string, Status]),
-    ...[...desired.endpoints].map(([name, endpoint]) => [resourceKey('endpoints', name), ofEndpoint(desired, name, inNetwork(endpoint.network))] as [string, Status])
+    ...[...desired.endpoints].map(
+      ([name, endpoint]) => [resourceKey('endpoints', name), ofEndpoint(desired, name, inNetwork(endpoint.network))] as [string, Status]
+    )
   ]
   return new Map(statuses)
 }

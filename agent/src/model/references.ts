@@ -7,7 +7,9 @@ import { type Desired, type ResourceType, resourceKey, type StitchEnd, type Work
 export function usersOf({ ports, stitches }: Desired, type: ResourceType, name: string): string[] {
   const users = [
     ...[...ports].filter(([, port]) => portUses(port, type, name)).map(([user]) => resourceKey('ports', user)),
-    ...[...stitches].filter(([, { a, b }]) => endUses(a, type, name) || endUses(b, type, name)).map(([user]) => resourceKey('stitches', user))
+    ...[...stitches]
+      .filter(([, { a, b }]) => endUses(a, type, name) || endUses(b, type, name))
+      .map(([user]) => resourceKey('stitches', user))
   ]
   return users
 }

@@ -24,11 +24,16 @@ export function surroundingsOf(graph: Graph, numbers: Numbers, instance: Instanc
     vni: network.vni,
     mtu: network.mtu,
     endpoints: [...endpointsOf(graph, numbers, instance), ...staticEndpoints(graph, numbers, instance)],
-    port_ids: members.map(member => numbers.workload(member.key)),
-    peers: graph.remotes.filter(remote => remote.network === name).map(({ vtep }) => numbers.peer(vtep)),
-    stitched: [...instance.ports.keys()].map(port => numbers.port(key, port))
+    port_ids: ascending(members.map(member => numbers.workload(member.key))),
+    peers: ascending(graph.remotes.filter(remote => remote.network === name).map(({ vtep }) => numbers.peer(vtep))),
+    stitched: ascending([...instance.ports.keys()].map(port => numbers.port(key, port)))
   }
   return { name, ports: Object.fromEntries(ports), bridge }
+}
+
+/** In whatever order resources were made: the same surroundings make the same image. */
+function ascending(numbers: number[]): number[] {
+  return numbers.toSorted((a, b) => a - b)
 }
 
 function neighbourhood(graph: Graph, numbers: Numbers, { key }: Instance, port: string, target: Target | undefined): Neighbourhood {
@@ -36,7 +41,10 @@ function neighbourhood(graph: Graph, numbers: Numbers, { key }: Instance, port: 
   const found = networkBehind(graph, target)
   if (!found?.network) return { number }
   const { vni, mtu, subnets } = found.network
-  return { number, network: { name: found.name, vni, mtu, cidrs: subnets.map(({ cidr }) => cidr), endpoints: endpointsOf(graph, numbers, found) } }
+  return {
+    number,
+    network: { name: found.name, vni, mtu, cidrs: subnets.map(({ cidr }) => cidr), endpoints: endpointsOf(graph, numbers, found) }
+  }
 }
 
 /** The instance that a target leads to through functions that change nothing of a frame's addresses. */
@@ -74,7 +82,7 @@ function endpointsOf(graph: Graph, numbers: Numbers, network: Instance): Endpoin
     const presence = end?.instance.kind.presents?.(end.instance.config as never, end.instance.name)[end.port]
     return presence ? [{ ...presence, bridge_port: numbers.port(network.key, port) }] : []
   })
-  return [...functions, ...local, ...remote]
+  return [...functions, ...local, ...remote].toSorted((a, b) => (a.mac < b.mac ? -1 : 1))
 }
 
 function staticEndpoints(graph: Graph, numbers: Numbers, { name, network }: Instance): Endpoint[] {

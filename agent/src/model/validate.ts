@@ -28,20 +28,15 @@ const NETWORK_STITCHES_MAX = 250
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
   const { networks, peers, endpoints, ports, functions, stitches } = desired
-  switch (type) {
-    case 'networks':
-      return validateNetwork(desired, name, networks.get(name)!)
-    case 'peers':
-      return validatePeer(facts, name, peers.get(name)!)
-    case 'endpoints':
-      return validateEndpoint(desired, facts, name, endpoints.get(name)!)
-    case 'ports':
-      return validatePort(desired, facts, name, ports.get(name)!)
-    case 'functions':
-      return validateFunction(desired, name, functions.get(name)!, before as NetworkFunction | undefined)
-    case 'stitches':
-      return validateStitch(desired, facts, name, stitches.get(name)!)
+  const checks: Record<ResourceType, () => void> = {
+    networks: () => validateNetwork(desired, name, networks.get(name)!),
+    peers: () => validatePeer(facts, name, peers.get(name)!),
+    endpoints: () => validateEndpoint(desired, facts, name, endpoints.get(name)!),
+    ports: () => validatePort(desired, facts, name, ports.get(name)!),
+    functions: () => validateFunction(desired, name, functions.get(name)!, before as NetworkFunction | undefined),
+    stitches: () => validateStitch(desired, facts, name, stitches.get(name)!)
   }
+  checks[type]()
 }
 
 function refuse(code: ErrorCode, path: string, message: string, hint?: string): never {
@@ -50,7 +45,8 @@ function refuse(code: ErrorCode, path: string, message: string, hint?: string): 
 
 function validateNetwork(desired: Desired, name: string, network: Network): void {
   const { networks, ports, functions } = desired
-  if (networks.size + functions.size > INSTANCES_MAX) refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
+  if (networks.size + functions.size > INSTANCES_MAX)
+    refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
   for (const [other, { vni }] of networks)
     if (other !== name && vni === network.vni) refuse('INKEV_ERR_VNI_TAKEN', 'vni', `VNI ${vni} belongs to network ${other}`)
   const subnets = subnetsOf(network)
@@ -63,7 +59,12 @@ function validateNetwork(desired: Desired, name: string, network: Network): void
   for (const [key, { mac, port, host }] of Object.entries(network.static_entries ?? {})) {
     requireUnicast(`static_entries.${key}.mac`, mac)
     if ((port === undefined) === (host === undefined))
-      refuse('INKEV_ERR_NEEDS', `static_entries.${key}`, `static entry ${key} needs exactly one of port and host`, 'Say behind which port of this host, or behind which other host, the MAC lives.')
+      refuse(
+        'INKEV_ERR_NEEDS',
+        `static_entries.${key}`,
+        `static entry ${key} needs exactly one of port and host`,
+        'Say behind which port of this host, or behind which other host, the MAC lives.'
+      )
   }
   for (const [port, { network: joined, ip_addresses }] of ports)
     if (joined === name) for (const address of ip_addresses) requireHostAddress(cidrs, 'subnets', address, `of port ${port} `)
@@ -72,15 +73,28 @@ function validateNetwork(desired: Desired, name: string, network: Network): void
 function validatePeer(facts: HostFacts, name: string, { network, host, vtep }: Peer): void {
   requireName(name, network, host)
   if (host === facts.name) refuse('INKEV_ERR_CONFIG', 'host', `${host} is this host itself`, 'A peer is another host of the network.')
-  if (!facts.uplink) refuse('INKEV_ERR_UPLINK_MISSING', 'vtep', `host ${facts.name} has no uplink, so no other host can be reached`, 'Start its agent with --uplink.')
-  if (vtep === facts.uplink.vtep) refuse('INKEV_ERR_CONFIG', 'vtep', `${vtep} is the VTEP of this host itself`, 'Give each host an underlay address of its own.')
+  if (!facts.uplink)
+    refuse(
+      'INKEV_ERR_UPLINK_MISSING',
+      'vtep',
+      `host ${facts.name} has no uplink, so no other host can be reached`,
+      'Start its agent with --uplink.'
+    )
+  if (vtep === facts.uplink.vtep)
+    refuse('INKEV_ERR_CONFIG', 'vtep', `${vtep} is the VTEP of this host itself`, 'Give each host an underlay address of its own.')
   if (isIP(vtep) !== isIP(facts.uplink.vtep))
-    refuse('INKEV_ERR_CONFIG', 'vtep', `${vtep} and this host’s ${facts.uplink.vtep} are of different families`, 'Give all hosts VTEPs of one family.')
+    refuse(
+      'INKEV_ERR_CONFIG',
+      'vtep',
+      `${vtep} and this host’s ${facts.uplink.vtep} are of different families`,
+      'Give all hosts VTEPs of one family.'
+    )
 }
 
 function validateEndpoint(desired: Desired, facts: HostFacts, name: string, { network, host, mac, addresses }: Endpoint): void {
   if (!name.startsWith(`${network}.`)) requireName(name, network, '<port>')
-  if (host === facts.name) refuse('INKEV_ERR_CONFIG', 'host', `${host} is this host itself`, 'An endpoint lives on another host; ports of this one need none.')
+  if (host === facts.name)
+    refuse('INKEV_ERR_CONFIG', 'host', `${host} is this host itself`, 'An endpoint lives on another host; ports of this one need none.')
   requireUnicast('mac', mac)
   requireAddresses(desired, name, network, mac, addresses, 'addresses')
 }
@@ -90,16 +104,20 @@ function validatePort(desired: Desired, facts: HostFacts, name: string, port: Wo
   if ((netns === undefined) === (port.interface === undefined))
     refuse('INKEV_ERR_PLACE', netns === undefined ? 'netns' : 'interface', `port ${name} needs exactly one of netns and interface`)
   if (network === undefined) {
-    if (ip_addresses.length > 0) refuse('INKEV_ERR_NEEDS', 'ip_addresses', 'addresses need a network', 'Give network, or leave ip_addresses out.')
-    if (chain.length > 0) refuse('INKEV_ERR_NEEDS', 'chain', 'a chain leads to a network, and the port has none', 'Give network, or stitch the functions.')
+    if (ip_addresses.length > 0)
+      refuse('INKEV_ERR_NEEDS', 'ip_addresses', 'addresses need a network', 'Give network, or leave ip_addresses out.')
+    if (chain.length > 0)
+      refuse('INKEV_ERR_NEEDS', 'chain', 'a chain leads to a network, and the port has none', 'Give network, or stitch the functions.')
     if (port.pin_addresses) refuse('INKEV_ERR_NEEDS', 'pin_addresses', 'only addresses of a network can be pinned', 'Give network.')
   }
   const mac = macOf(name, port)
   if (mac) requireUnicast('mac', mac)
-  else if (port.pin_addresses) refuse('INKEV_ERR_NEEDS', 'mac', 'pin_addresses needs to know the MAC behind an existing interface', 'Give mac.')
+  else if (port.pin_addresses)
+    refuse('INKEV_ERR_NEEDS', 'mac', 'pin_addresses needs to know the MAC behind an existing interface', 'Give mac.')
   if (network !== undefined) requireAddresses(desired, `${network}.${name}`, network, mac, ip_addresses, 'ip_addresses')
   for (const [key, { destination, via }] of Object.entries(port.routes ?? {}))
-    if (isIP(via) !== isIP(destination.split('/')[0]!)) refuse('INKEV_ERR_CONFIG', `routes.${key}.via`, `${via} is of another family than ${destination}`)
+    if (isIP(via) !== isIP(destination.split('/')[0]!))
+      refuse('INKEV_ERR_CONFIG', `routes.${key}.via`, `${via} is of another family than ${destination}`)
   for (const [position, fn] of chain.entries()) requireChainable(desired, fn, chain.indexOf(fn) === position, `chain.${position}`)
   if (netns !== undefined) requireNetns(desired, facts, name, port)
   else requireInterface(desired, facts, `ports/${name}`, port.interface!, 'interface')
@@ -108,20 +126,37 @@ function validatePort(desired: Desired, facts: HostFacts, name: string, port: Wo
 
 function validateFunction(desired: Desired, name: string, declared: NetworkFunction, before?: NetworkFunction): void {
   const names = Object.keys(declared)
-  if (names.length !== 1) refuse('INKEV_ERR_KIND', '', `function ${name} has ${names.length === 0 ? 'no kind' : `the kinds ${names.join(', ')}`}`)
+  if (names.length !== 1)
+    refuse('INKEV_ERR_KIND', '', `function ${name} has ${names.length === 0 ? 'no kind' : `the kinds ${names.join(', ')}`}`)
   const { kind, config } = kindOf(declared)
   if (before && !(kind.kind in before))
-    refuse('INKEV_ERR_KIND', kind.kind, `function ${name} is a ${Object.keys(before)[0]} and cannot become a ${kind.kind}`, 'Delete it and create another.')
-  if (!before && desired.networks.size + desired.functions.size > INSTANCES_MAX) refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
+    refuse(
+      'INKEV_ERR_KIND',
+      kind.kind,
+      `function ${name} is a ${Object.keys(before)[0]} and cannot become a ${kind.kind}`,
+      'Delete it and create another.'
+    )
+  if (!before && desired.networks.size + desired.functions.size > INSTANCES_MAX)
+    refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
   const [problem] = kind.check?.(config as never) ?? []
   if (problem) refuse('INKEV_ERR_CONFIG', `${kind.kind}.${problem.path}`, problem.message, problem.hint)
   const known = portNames(kind, config)
   for (const [stitch, { a, b }] of desired.stitches)
     for (const end of [a, b])
       if (end.function === name && !known.includes(end.port!))
-        refuse('INKEV_ERR_IN_USE', kind.kind, `stitch ${stitch} ends at port ${end.port}, which function ${name} would no longer have`, 'Delete or change the stitch first.')
+        refuse(
+          'INKEV_ERR_IN_USE',
+          kind.kind,
+          `stitch ${stitch} ends at port ${end.port}, which function ${name} would no longer have`,
+          'Delete or change the stitch first.'
+        )
   const [chaining] = [...desired.ports].find(([, { chain }]) => chain.includes(name)) ?? []
-  if (chaining !== undefined && !isChainable(kind)) refuse('INKEV_ERR_NOT_CHAINABLE', kind.kind, `port ${chaining} has function ${name} in its chain, and a ${kind.kind} cannot stand there`)
+  if (chaining !== undefined && !isChainable(kind))
+    refuse(
+      'INKEV_ERR_NOT_CHAINABLE',
+      kind.kind,
+      `port ${chaining} has function ${name} in its chain, and a ${kind.kind} cannot stand there`
+    )
   requireNoLoop(desired, kind.kind)
 }
 
@@ -130,7 +165,8 @@ function validateStitch(desired: Desired, facts: HostFacts, name: string, { a, b
   requireEnd(b, 'b')
   if (isPort(a) && (isPort(b) || b.network !== undefined)) refuseDetour(a, b, 'a')
   if (isPort(b) && a.network !== undefined) refuseDetour(b, a, 'b')
-  if (pointOf(a) !== undefined && pointOf(a) === pointOf(b)) refuse('INKEV_ERR_PORT_TAKEN', 'b', `both ends are ${pointOf(a)}`, 'Join two different points.')
+  if (pointOf(a) !== undefined && pointOf(a) === pointOf(b))
+    refuse('INKEV_ERR_PORT_TAKEN', 'b', `both ends are ${pointOf(a)}`, 'Join two different points.')
   for (const [end, path] of [
     [a, 'a'],
     [b, 'b']
@@ -139,7 +175,8 @@ function validateStitch(desired: Desired, facts: HostFacts, name: string, { a, b
     requireFree(desired, name, end, path)
     if (end.interface !== undefined) requireInterface(desired, facts, `stitches/${name}`, end.interface, `${path}.interface`)
     const stitches = [...desired.stitches.values()].filter(other => other.a.network === end.network || other.b.network === end.network)
-    if (end.network !== undefined && stitches.length > NETWORK_STITCHES_MAX) refuse('INKEV_ERR_FULL', `${path}.network`, `a network takes ${NETWORK_STITCHES_MAX} stitches`)
+    if (end.network !== undefined && stitches.length > NETWORK_STITCHES_MAX)
+      refuse('INKEV_ERR_FULL', `${path}.network`, `a network takes ${NETWORK_STITCHES_MAX} stitches`)
   }
   requireNoLoop(desired, 'b')
 }
@@ -149,15 +186,28 @@ function isPort(end: StitchEnd): boolean {
 }
 
 function refuseDetour(end: StitchEnd, other: StitchEnd, path: string): never {
-  if (other.network !== undefined) refuse('INKEV_ERR_STITCH_END', `${path}.port`, `port ${end.port} joins network ${other.network} without a stitch`, 'Give network to the port instead.')
-  refuse('INKEV_ERR_STITCH_END', `${path}.port`, `ports ${end.port} and ${other.port} would be joined directly`, 'Put both into a network, or a function between them.')
+  if (other.network !== undefined)
+    refuse(
+      'INKEV_ERR_STITCH_END',
+      `${path}.port`,
+      `port ${end.port} joins network ${other.network} without a stitch`,
+      'Give network to the port instead.'
+    )
+  refuse(
+    'INKEV_ERR_STITCH_END',
+    `${path}.port`,
+    `ports ${end.port} and ${other.port} would be joined directly`,
+    'Put both into a network, or a function between them.'
+  )
 }
 
 function requireEnd(end: StitchEnd, path: string): void {
   const things = [end.function, end.network, end.interface].filter(thing => thing !== undefined).length + (isPort(end) ? 1 : 0)
   const words = Object.keys(end).join(' and ') || 'nothing'
-  if (things !== 1 || (end.port !== undefined && end.function === undefined && !isPort(end))) refuse('INKEV_ERR_STITCH_END', path, `end ${path} says ${words}`)
-  if (end.function !== undefined && end.port === undefined) refuse('INKEV_ERR_STITCH_END', `${path}.port`, `end ${path} names function ${end.function} but none of its ports`)
+  if (things !== 1 || (end.port !== undefined && end.function === undefined && !isPort(end)))
+    refuse('INKEV_ERR_STITCH_END', path, `end ${path} says ${words}`)
+  if (end.function !== undefined && end.port === undefined)
+    refuse('INKEV_ERR_STITCH_END', `${path}.port`, `end ${path} names function ${end.function} but none of its ports`)
 }
 
 /** What only one stitch can end at; undefined for a network, which takes many. */
@@ -173,29 +223,51 @@ function requireKnownPort({ functions, ports }: Desired, end: StitchEnd, path: s
     const { kind, config } = kindOf(declared)
     const names = portNames(kind, config)
     if (!names.includes(end.port!))
-      refuse('INKEV_ERR_NO_SUCH_PORT', `${path}.port`, `function ${end.function} (${kind.kind}) has no port ${end.port}`, `It has: ${names.join(', ') || 'none'}.`)
+      refuse(
+        'INKEV_ERR_NO_SUCH_PORT',
+        `${path}.port`,
+        `function ${end.function} (${kind.kind}) has no port ${end.port}`,
+        `It has: ${names.join(', ') || 'none'}.`
+      )
   }
   const network = isPort(end) ? ports.get(end.port!)?.network : undefined
   if (network !== undefined)
-    refuse('INKEV_ERR_STITCH_END', `${path}.port`, `port ${end.port} joins network ${network}, so it cannot be stitched`, 'Stitch the network, or leave network out of the port.')
+    refuse(
+      'INKEV_ERR_STITCH_END',
+      `${path}.port`,
+      `port ${end.port} joins network ${network}, so it cannot be stitched`,
+      'Stitch the network, or leave network out of the port.'
+    )
 }
 
 function requireFree({ stitches, ports }: Desired, name: string, end: StitchEnd, path: string): void {
   const point = pointOf(end)
   if (point === undefined) return
   for (const [other, { a, b }] of stitches)
-    if (other !== name && (pointOf(a) === point || pointOf(b) === point)) refuse('INKEV_ERR_PORT_TAKEN', end.interface === undefined ? `${path}.port` : `${path}.interface`, `${point} is taken by stitch ${other}`)
+    if (other !== name && (pointOf(a) === point || pointOf(b) === point))
+      refuse(
+        'INKEV_ERR_PORT_TAKEN',
+        end.interface === undefined ? `${path}.port` : `${path}.interface`,
+        `${point} is taken by stitch ${other}`
+      )
   if (end.function === undefined) return
   for (const [port, { chain }] of ports)
-    if (chain.includes(end.function)) refuse('INKEV_ERR_FUNCTION_BOUND', `${path}.function`, `function ${end.function} stands in the chain of port ${port}, so it cannot be stitched`)
+    if (chain.includes(end.function))
+      refuse(
+        'INKEV_ERR_FUNCTION_BOUND',
+        `${path}.function`,
+        `function ${end.function} stands in the chain of port ${port}, so it cannot be stitched`
+      )
 }
 
 function requireChainable({ functions, stitches }: Desired, name: string, first: boolean, path: string): void {
   if (!first) refuse('INKEV_ERR_CONFIG', path, `function ${name} stands twice in the chain`, 'Name each function once.')
   const declared = functions.get(name)
-  if (declared && !isChainable(kindOf(declared).kind)) refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${kindOf(declared).kind.kind}, which cannot stand in a chain`)
+  if (declared && !isChainable(kindOf(declared).kind))
+    refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${kindOf(declared).kind.kind}, which cannot stand in a chain`)
   for (const [stitch, { a, b }] of stitches)
-    if (a.function === name || b.function === name) refuse('INKEV_ERR_FUNCTION_BOUND', path, `function ${name} is stitched by ${stitch}, so it cannot stand in a chain`)
+    if (a.function === name || b.function === name)
+      refuse('INKEV_ERR_FUNCTION_BOUND', path, `function ${name} is stitched by ${stitch}, so it cannot stand in a chain`)
 }
 
 function requireNoLoop(desired: Desired, path: string): void {
@@ -204,21 +276,42 @@ function requireNoLoop(desired: Desired, path: string): void {
 }
 
 function requireName(name: string, network: string, rest: string): void {
-  if (name !== `${network}.${rest}`) refuse('INKEV_ERR_NAME', 'name', `${name} must be named ${network}.${rest}`, 'The name is the network’s, a dot, and that of the host or port.')
+  if (name !== `${network}.${rest}`)
+    refuse(
+      'INKEV_ERR_NAME',
+      'name',
+      `${name} must be named ${network}.${rest}`,
+      'The name is the network’s, a dot, and that of the host or port.'
+    )
 }
 
 function requireUnicast(path: string, mac: string): void {
-  if (parseMac(mac)[0]! & 1) refuse('INKEV_ERR_NOT_A_HOST_ADDRESS', path, `${mac} is no address of one interface`, 'Take one whose first byte is even, as 02:00:00:00:00:01.')
+  if (parseMac(mac)[0]! & 1)
+    refuse(
+      'INKEV_ERR_NOT_A_HOST_ADDRESS',
+      path,
+      `${mac} is no address of one interface`,
+      'Take one whose first byte is even, as 02:00:00:00:00:01.'
+    )
 }
 
 function requireHostAddress(cidrs: string[], path: string, address: string, whose = ''): void {
   const cidr = cidrs.find(range => cidrContains(range, address))
-  if (!cidr) refuse('INKEV_ERR_OUTSIDE_SUBNET', path, `${address} ${whose}lies outside ${cidrs.join(', ') || 'the network, which has no subnet'}`)
-  if (!isHostAddress(cidr, address)) refuse('INKEV_ERR_NOT_A_HOST_ADDRESS', path, `${address} ${whose}is no address for one interface of ${cidr}`)
+  if (!cidr)
+    refuse('INKEV_ERR_OUTSIDE_SUBNET', path, `${address} ${whose}lies outside ${cidrs.join(', ') || 'the network, which has no subnet'}`)
+  if (!isHostAddress(cidr, address))
+    refuse('INKEV_ERR_NOT_A_HOST_ADDRESS', path, `${address} ${whose}is no address for one interface of ${cidr}`)
 }
 
 /** `owner` is the name under which other hosts know the port, `<network>.<port>`: a port and its own endpoint do not clash while it moves. */
-function requireAddresses(desired: Desired, owner: string, network: string, mac: string | undefined, addresses: string[], path: string): void {
+function requireAddresses(
+  desired: Desired,
+  owner: string,
+  network: string,
+  mac: string | undefined,
+  addresses: string[],
+  path: string
+): void {
   const known = desired.networks.get(network)
   const cidrs = known && subnetsOf(known).map(({ cidr }) => cidr)
   for (const [position, address] of addresses.entries()) {
@@ -252,8 +345,15 @@ function requireNetns({ ports }: Desired, facts: HostFacts, name: string, { netn
   for (const [other, port] of ports)
     if (other !== name && port.netns === netns && port.ifname === ifname)
       refuse('INKEV_ERR_DEVICE_TAKEN', 'ifname', `port ${other} is ${ifname} in namespace ${netns}`, 'Give one of them another ifname.')
-  if (create_netns && netns!.startsWith('/')) refuse('INKEV_ERR_NEEDS', 'create_netns', `only named namespaces can be created, and ${netns} is a path`, 'Give a name as of `ip netns`.')
-  if (!create_netns && !facts.hasNetns(netns!)) refuse('INKEV_ERR_NETNS_MISSING', 'netns', `there is no network namespace ${netns} on host ${facts.name}`)
+  if (create_netns && netns!.startsWith('/'))
+    refuse(
+      'INKEV_ERR_NEEDS',
+      'create_netns',
+      `only named namespaces can be created, and ${netns} is a path`,
+      'Give a name as of `ip netns`.'
+    )
+  if (!create_netns && !facts.hasNetns(netns!))
+    refuse('INKEV_ERR_NETNS_MISSING', 'netns', `there is no network namespace ${netns} on host ${facts.name}`)
 }
 
 function requireInterface(desired: Desired, facts: HostFacts, user: string, device: string, path: string): void {

@@ -12,7 +12,14 @@ export function viewOf(
   config: unknown,
   portNumbers: (name: string) => Record<string, number>
 ): Record<string, unknown> {
-  const computed = { networks: networkValues, ports: portValues, functions: () => ({ ports: portNumbers(name) }), peers: nothing, endpoints: nothing, stitches: nothing }
+  const computed = {
+    networks: networkValues,
+    ports: portValues,
+    functions: () => ({ ports: portNumbers(name) }),
+    peers: nothing,
+    endpoints: nothing,
+    stitches: nothing
+  }
   return { ...(config as object), ...computed[type](config as never, desired, facts, name) }
 }
 

@@ -95,7 +95,10 @@ export function interfaceWorkload(desired: Desired, facts: HostFacts, device: st
 
 function vethOf({ networks }: Desired, port: WorkloadPort, mac: string, mtu: number): Veth {
   const network = networks.get(port.network ?? '')
-  const placed = port.ip_addresses.map(address => ({ address, subnet: network && subnetsOf(network).find(({ cidr }) => cidrContains(cidr, address)) }))
+  const placed = port.ip_addresses.map(address => ({
+    address,
+    subnet: network && subnetsOf(network).find(({ cidr }) => cidrContains(cidr, address))
+  }))
   const subnets = placed.flatMap(({ subnet }) => subnet ?? []).filter(({ gateway }) => !port.ip_addresses.includes(gateway))
   return {
     netns: port.netns!,

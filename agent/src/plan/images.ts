@@ -77,7 +77,11 @@ export class Images {
 }
 
 /** The image, and its generation: the stored one where it is the image that was made then. */
-export function nextImage({ kind, config }: Instance, situation: Omit<Surroundings, 'generation'>, stored: Generation | undefined): { image: Image; generation: Generation } {
+export function nextImage(
+  { kind, config }: Instance,
+  situation: Omit<Surroundings, 'generation'>,
+  stored: Generation | undefined
+): { image: Image; generation: Generation } {
   const imageAt = (generation: number): Image => kind.image?.(config as never, { ...situation, generation }) ?? { maps: {} }
   const last = stored?.generation ?? 0
   if (stored) {
@@ -92,7 +96,11 @@ function digestOfImage(image: Image): string {
   return digestOf(JSON.stringify(image, (_, field) => (typeof field === 'bigint' ? `${field}n` : field)))
 }
 
-export function encodeImage(specs: ReadonlyMap<string, MapSpec>, { kind, config }: Pick<Instance, 'kind' | 'config'>, image: Image): ImageWish {
+export function encodeImage(
+  specs: ReadonlyMap<string, MapSpec>,
+  { kind, config }: Pick<Instance, 'kind' | 'config'>,
+  image: Image
+): ImageWish {
   const scalars = configEntry(kind, config)
   const maps = { ...image.maps, ...(scalars && { config: [scalars] }) }
   return {

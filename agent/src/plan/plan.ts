@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps from what the kernel holds to what it should hold, in an order in which no packet is lost. Pure.
 
-import { type Actual, type DeviceWish, type Entries, type HookWish, type ImageWish, type ObjectWish, programValue, type Wiring, type Wishes } from './state'
+import {
+  type Actual,
+  type DeviceWish,
+  type Entries,
+  type HookWish,
+  type ImageWish,
+  type ObjectWish,
+  programValue,
+  type Wiring,
+  type Wishes
+} from './state'
 
 export type Step =
   /** Creates a named namespace where there is none. */

@@ -59,7 +59,9 @@ class Wirer {
   blocked(): Map<string, string> {
     const { graph } = this.input
     const workloads = [...graph.workloads.values()].map(workload => [workload.owner, this.obstacle(workload)] as const)
-    const ends = [...graph.instances.values()].flatMap(instance => [...instance.ports.values()].map(target => [instance.key, target && this.missing(target)] as const))
+    const ends = [...graph.instances.values()].flatMap(instance =>
+      [...instance.ports.values()].map(target => [instance.key, target && this.missing(target)] as const)
+    )
     return new Map([...ends, ...workloads].filter((each): each is [string, string] => each[1] !== undefined))
   }
 
@@ -87,14 +89,17 @@ class Wirer {
       [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
       ...[...graph.workloads.values()].map(workload => [workload.key, this.ifindexOf(workload), 'port', 'port'] as (typeof places)[number])
     ]
-    const hooks = places.flatMap(([key, ifindex, object, program]) => (ifindex && this.usable.has(roadKey(object)) ? [{ key, ifindex, object: roadKey(object), program }] : []))
+    const hooks = places.flatMap(([key, ifindex, object, program]) =>
+      ifindex && this.usable.has(roadKey(object)) ? [{ key, ifindex, object: roadKey(object), program }] : []
+    )
     return new Map(hooks.map(hook => [hook.key, hook]))
   }
 
   /** What stands in the way of a workload, as a sentence. */
   private obstacle(workload: Workload): string | undefined {
     const { device, chain, join } = workload
-    if (this.ifindexOf(workload) === undefined) return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
+    if (this.ifindexOf(workload) === undefined)
+      return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
     const absent = [...chain, ...(join && 'instance' in join ? [join.instance] : [])].find(key => !this.usable.has(key))
     return absent === undefined ? undefined : `${inWords(absent)} is not loaded`
   }
@@ -142,7 +147,9 @@ class Wirer {
 
   private workloadIps(): Entry[] {
     const pinned = this.connected.filter(workload => workload.pinned)
-    return pinned.flatMap(({ key, addresses }) => addresses.map(ip => ({ key: { ip, workload: this.input.numbers.workload(key) }, value: 1 })))
+    return pinned.flatMap(({ key, addresses }) =>
+      addresses.map(ip => ({ key: { ip, workload: this.input.numbers.workload(key) }, value: 1 }))
+    )
   }
 
   private workloadIds(): Entry[] {
@@ -154,18 +161,25 @@ class Wirer {
     return graph.remotes.flatMap(({ network, vtep }) => {
       const key = resourceKey('networks', network)
       const attachment = this.attachment({ instance: key, port: OVERLAY })
-      return attachment ? [{ key: { remote: vtep, vni: graph.instances.get(key)!.network!.vni }, value: { network: attachment, peer: numbers.peer(vtep) } }] : []
+      return attachment
+        ? [{ key: { remote: vtep, vni: graph.instances.get(key)!.network!.vni }, value: { network: attachment, peer: numbers.peer(vtep) } }]
+        : []
     })
   }
 
   private stitches(): Entry[] {
     const ways = this.ways().map(({ from, port, attachment }) => ({ key: from * PORTS + port, value: attachment }))
-    const hints = this.hints().map(({ from, to }) => ({ key: hintSlot(from, to), value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' } }))
+    const hints = this.hints().map(({ from, to }) => ({
+      key: hintSlot(from, to),
+      value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' }
+    }))
     return [...ways, ...hints]
   }
 
   private panel(): [slot: number, program: number][] {
-    const ways = this.ways().flatMap(({ from, port, to }) => (to === undefined ? [] : [[from * PORTS + port, this.usable.get(to)!] as [number, number]]))
+    const ways = this.ways().flatMap(({ from, port, to }) =>
+      to === undefined ? [] : [[from * PORTS + port, this.usable.get(to)!] as [number, number]]
+    )
     const programs = new Map([...this.usable].map(([key, program]) => [this.instanceNumber(key), program]))
     return [...ways, ...this.hints().map(({ from, to }) => [hintSlot(from, to), programs.get(to)!] as [number, number])]
   }
@@ -185,7 +199,9 @@ class Wirer {
     return [...instance.ports, ...overlay].flatMap(([name, target]) => {
       const attachment = target && this.attachment(target)
       if (!attachment) return []
-      return [{ from, port: this.input.numbers.port(instance.key, name), attachment, to: 'instance' in target ? target.instance : undefined }]
+      return [
+        { from, port: this.input.numbers.port(instance.key, name), attachment, to: 'instance' in target ? target.instance : undefined }
+      ]
     })
   }
 
@@ -226,7 +242,10 @@ class Wirer {
       return [...(stations[0] === undefined ? [] : [{ from: ROAD.port, to: stations[0] }]), ...steps]
     })
     const outOfPorts = this.ways().flatMap(({ from, to }) => (to === undefined ? [] : [{ from, to: this.instanceNumber(to) }]))
-    const fromOutside = this.input.graph.remotes.map(({ network }) => ({ from: ROAD.uplink, to: this.instanceNumber(resourceKey('networks', network)) }))
+    const fromOutside = this.input.graph.remotes.map(({ network }) => ({
+      from: ROAD.uplink,
+      to: this.instanceNumber(resourceKey('networks', network))
+    }))
     const usable = new Set([...this.usable.keys()].map(key => this.instanceNumber(key)))
     return [...alongChains, ...outOfPorts, ...fromOutside].filter(({ to }) => usable.has(to))
   }

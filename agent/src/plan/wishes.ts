@@ -3,8 +3,8 @@
 
 import type { HostFacts } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
-import { isVeth } from '../model/workloads'
 import type { Numbers } from '../model/surroundings'
+import { isVeth } from '../model/workloads'
 import { digestOf } from './digest'
 import type { CompiledObjects } from './images'
 import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
@@ -27,14 +27,26 @@ export function roadKey(object: RoadObject): string {
 }
 
 /** A host to which no workload is connected needs nothing, and has nothing. */
-export function wishesOf(graph: Graph, facts: HostFacts, numbers: Numbers, objects: CompiledObjects, images: Map<string, ImageWish>, vxlanPort: number): Wishes {
+export function wishesOf(
+  graph: Graph,
+  facts: HostFacts,
+  numbers: Numbers,
+  objects: CompiledObjects,
+  images: Map<string, ImageWish>,
+  vxlanPort: number
+): Wishes {
   const needed = graph.workloads.size > 0
   const made = [...graph.instances.values()].filter(({ key }) => images.has(key))
   const veths = [...graph.workloads.values()].flatMap(({ key, device }) => (isVeth(device) ? [{ key, veth: device }] : []))
-  const devices = [...(needed ? roadDevices(facts, vxlanPort) : []), ...veths.map(({ key, veth }) => ({ key, name: vethName(key), make: { veth } }))]
+  const devices = [
+    ...(needed ? roadDevices(facts, vxlanPort) : []),
+    ...veths.map(({ key, veth }) => ({ key, name: vethName(key), make: { veth } }))
+  ]
   const wished = [...(needed ? roadObjects(facts, objects) : []), ...made.map(instance => objectOf(instance, numbers, objects))]
   return {
-    namespaces: new Map(veths.toSorted((a, b) => Number(a.veth.createNetns) - Number(b.veth.createNetns)).map(({ veth }) => [veth.netns, veth.createNetns])),
+    namespaces: new Map(
+      veths.toSorted((a, b) => Number(a.veth.createNetns) - Number(b.veth.createNetns)).map(({ veth }) => [veth.netns, veth.createNetns])
+    ),
     devices: byKey(devices),
     objects: byKey(wished),
     images

@@ -3,9 +3,9 @@
 
 import swagger from '@fastify/swagger'
 import { type TSchema, Type } from '@sinclair/typebox'
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { InkevError } from '../../api/errors'
-import { errorBody, host as hostSchema, type Host, type ResourceType, resources, status } from '../../api/resources'
+import { errorBody, type Host, host as hostSchema, type ResourceType, resources, status } from '../../api/resources'
 import type { Agent, Change, Outcome } from '../agent'
 import type { Introspection } from '../introspection'
 import { metricsOf } from '../metrics'
@@ -41,17 +41,34 @@ const preconditions = Type.Object({
 })
 
 export async function buildApp({ agent, introspection, host, ready, authorize, log }: AppOptions): Promise<FastifyInstance> {
-  const app = fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true, exposeHeadRoutes: false, ...(log && { loggerInstance: log, disableRequestLogging: true }) })
+  const app = fastify({
+    bodyLimit: BODY_LIMIT,
+    forceCloseConnections: true,
+    exposeHeadRoutes: false,
+    ...(log && { loggerInstance: log, logController: new LogController({ disableRequestLogging: true }) })
+  })
+  /* A deletion has no body, whatever its content type says. */
+  const parseJson = app.getDefaultJsonParser('error', 'ignore')
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null) : parseJson(request, body as string, done)
+  )
   /* Resources are checked by the agent, by the same schemas, with a sentence and a path for each fault. */
   app.setValidatorCompiler(() => value => ({ value }))
-  app.setSerializerCompiler(() => value => JSON.stringify(value, writeBigint))
+  app.setReplySerializer(value => JSON.stringify(value, writeBigint))
   app.setErrorHandler(answerError)
-  app.setNotFoundHandler((request, reply) => reply.code(404).send(new InkevError('INKEV_ERR_NO_ROUTE', `${request.method} ${request.url} is nothing this agent knows`).body))
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send(new InkevError('INKEV_ERR_NO_ROUTE', `${request.method} ${request.url} is nothing this agent knows`).body)
+  )
   app.addHook('onRequest', async request => {
     const { role } = request.routeOptions.config
     if (role) authorize(request, role)
   })
-  await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'inkev agent', description: 'Virtual networks of eBPF functions on one host.', version: '1' } } })
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'inkev agent', description: 'Virtual networks of eBPF functions on one host.', version: '1' }
+    }
+  })
   for (const type of TYPES) resourceRoutes(app, agent, type)
   bulkRoute(app, agent)
   introspectionRoutes(app, introspection)
@@ -60,7 +77,9 @@ export async function buildApp({ agent, introspection, host, ready, authorize, l
 
   const read = { config: { role: 'read' as const } }
   app.get('/v1/host', { ...read, schema: { summary: 'The host', tags: ['host'], response: { 200: hostSchema } } }, host)
-  app.get('/metrics', { ...read, schema: { summary: 'Metrics in the Prometheus format', tags: ['host'] } }, async (_, reply) => reply.type('text/plain; version=0.0.4').send(await metricsOf(introspection)))
+  app.get('/metrics', { ...read, schema: { summary: 'Metrics in the Prometheus format', tags: ['host'] } }, async (_, reply) =>
+    reply.type('text/plain; version=0.0.4').send(await metricsOf(introspection))
+  )
   app.get('/healthz', { schema: { summary: 'Whether the agent lives', tags: ['host'] } }, () => ({ status: 'ok' }))
   app.get('/readyz', { schema: { summary: 'Whether the kernel was brought to the desired state once', tags: ['host'] } }, (_, reply) =>
     reply.code(ready() ? 200 : 503).send({ status: ready() ? 'ready' : 'starting' })
@@ -73,6 +92,10 @@ type Named = { Params: { name: string } }
 
 function resourceRoutes(app: FastifyInstance, agent: Agent, type: ResourceType): void {
   const answer = Type.Intersect([Type.Object({ name: Type.String(), status }), resources[type] as TSchema])
+  const listed = Type.Intersect([
+    answer,
+    Type.Object({ etag: Type.String({ description: 'As the ETag header of the object by itself.' }) })
+  ])
   const failures = { '4xx': errorBody, '5xx': errorBody }
   const common = { tags: [type], params: nameParameter }
   const operate = { config: { role: 'operate' as const } }
@@ -88,16 +111,36 @@ function resourceRoutes(app: FastifyInstance, agent: Agent, type: ResourceType):
 
   app.get<{ Querystring: Record<string, string> }>(
     `/v1/${type}`,
-    { ...read, schema: { summary: `All ${type}; a query field=value filters`, tags: [type], response: { 200: Type.Object({ items: Type.Array(answer) }), ...failures } } },
+    {
+      ...read,
+      schema: {
+        summary: `All ${type}; a query field=value filters`,
+        tags: [type],
+        response: { 200: Type.Object({ items: Type.Array(listed) }), ...failures }
+      }
+    },
     ({ query }) => ({ items: agent.list(type, query) })
   )
-  app.get<Named>(`/v1/${type}/:name`, { ...read, schema: { ...common, summary: 'One object', response: { 200: answer, ...failures } } }, ({ params }, reply) => {
-    const { body, etag } = agent.read(type, params.name)
-    return reply.header('etag', etag).send(body)
-  })
+  app.get<Named>(
+    `/v1/${type}/:name`,
+    { ...read, schema: { ...common, summary: 'One object', response: { 200: answer, ...failures } } },
+    ({ params }, reply) => {
+      const { body, etag } = agent.read(type, params.name)
+      return reply.header('etag', etag).send(body)
+    }
+  )
   app.put<Named>(
     `/v1/${type}/:name`,
-    { ...operate, schema: { ...common, summary: 'Create or replace', headers: preconditions, body: resources[type], response: { 200: answer, 201: answer, ...failures } } },
+    {
+      ...operate,
+      schema: {
+        ...common,
+        summary: 'Create or replace',
+        headers: preconditions,
+        body: resources[type],
+        response: { 200: answer, 201: answer, ...failures }
+      }
+    },
     async (request, reply) => answerOutcome(reply, (await agent.change([change(request, 'PUT')]))[0]!)
   )
   app.delete<Named>(
@@ -131,22 +174,34 @@ interface BulkItem {
 
 function bulkRoute(app: FastifyInstance, agent: Agent): void {
   const schema = {
-    summary: 'Several changes at once, judged by the state that all of them lead to: those that are refused change nothing, the others are made in one step',
+    summary:
+      'Several changes at once, judged by the state that all of them lead to: those that are refused change nothing, the others are made in one step',
     tags: ['bulk'],
     body: Type.Array(bulkItem),
-    response: { 200: Type.Array(Type.Object({ status: Type.Integer(), body: Type.Optional(Type.Unknown()), etag: Type.Optional(Type.String()) })), '4xx': errorBody }
+    response: {
+      200: Type.Array(Type.Object({ status: Type.Integer(), body: Type.Optional(Type.Unknown()), etag: Type.Optional(Type.String()) })),
+      '4xx': errorBody
+    }
   }
   app.post<{ Body: BulkItem[] }>('/v1/bulk', { config: { role: 'operate' }, schema }, async ({ body }) => {
     if (!Array.isArray(body)) throw new InkevError('INKEV_ERR_SCHEMA', 'the body is not a list of changes')
     body.forEach(requireBulkItem)
-    const outcomes = await agent.change(body.map(({ method, resource, name, body, if_match }) => ({ method, type: resource, name, body, ifMatch: if_match })))
-    return outcomes.map(outcome => ({ status: outcome.status, ...('body' in outcome && { body: outcome.body }), ...('etag' in outcome && { etag: outcome.etag }) }))
+    const outcomes = await agent.change(
+      body.map(({ method, resource, name, body, if_match }) => ({ method, type: resource, name, body, ifMatch: if_match }))
+    )
+    return outcomes.map(outcome => ({
+      status: outcome.status,
+      ...('body' in outcome && { body: outcome.body }),
+      ...('etag' in outcome && { etag: outcome.etag })
+    }))
   })
 }
 
 function requireBulkItem(item: BulkItem, position: number): void {
-  if (!['PUT', 'DELETE'].includes(item?.method)) throw new InkevError('INKEV_ERR_SCHEMA', `${position}.method is neither PUT nor DELETE`, `${position}.method`)
-  if (!TYPES.includes(item.resource)) throw new InkevError('INKEV_ERR_SCHEMA', `${position}.resource is none of ${TYPES.join(', ')}`, `${position}.resource`)
+  if (!['PUT', 'DELETE'].includes(item?.method))
+    throw new InkevError('INKEV_ERR_SCHEMA', `${position}.method is neither PUT nor DELETE`, `${position}.method`)
+  if (!TYPES.includes(item.resource))
+    throw new InkevError('INKEV_ERR_SCHEMA', `${position}.resource is none of ${TYPES.join(', ')}`, `${position}.resource`)
   if (typeof item.name !== 'string') throw new InkevError('INKEV_ERR_SCHEMA', `${position}.name is missing`, `${position}.name`)
 }
 
@@ -154,36 +209,55 @@ function requireBulkItem(item: BulkItem, position: number): void {
 function introspectionRoutes(app: FastifyInstance, introspection: Introspection): void {
   const config = { role: 'read' as const }
   for (const type of ['functions', 'networks'] as const) {
-    app.get<Named>(`/v1/${type}/:name/counters`, { config, schema: { summary: 'Its counters, from the kernel', tags: [type], params: nameParameter } }, ({ params }) =>
-      Object.fromEntries(Object.entries(introspection.counters(resourceKey(type, params.name))).map(([name, { value }]) => [name, value]))
+    app.get<Named>(
+      `/v1/${type}/:name/counters`,
+      { config, schema: { summary: 'Its counters, from the kernel', tags: [type], params: nameParameter } },
+      ({ params }) =>
+        Object.fromEntries(Object.entries(introspection.counters(resourceKey(type, params.name))).map(([name, { value }]) => [name, value]))
     )
-    app.get<{ Params: { name: string; table: string } }>(`/v1/${type}/:name/tables/:table`, { config, schema: { summary: 'The records of one of its tables, from the kernel', tags: [type] } }, ({ params }) => ({
-      items: introspection.table(resourceKey(type, params.name), params.table)
-    }))
+    app.get<{ Params: { name: string; table: string } }>(
+      `/v1/${type}/:name/tables/:table`,
+      { config, schema: { summary: 'The records of one of its tables, from the kernel', tags: [type] } },
+      ({ params }) => ({
+        items: introspection.table(resourceKey(type, params.name), params.table)
+      })
+    )
   }
 }
 
 function topologyRoute(app: FastifyInstance, agent: Agent, introspection: Introspection): void {
-  const schema = { summary: 'The graph of this host', tags: ['host'], querystring: Type.Object({ format: Type.Optional(Type.Union([Type.Literal('json'), Type.Literal('dot'), Type.Literal('mermaid')])) }) }
-  app.get<{ Querystring: { format?: string } }>('/v1/topology', { config: { role: 'read' }, schema }, ({ query: { format = 'json' } }, reply) => {
-    const topology = topologyOf(agent.desired(), introspection.statuses())
-    if (format === 'json') return reply.send(topology)
-    if (format === 'dot') return reply.type('text/vnd.graphviz').send(asDot(topology))
-    if (format === 'mermaid') return reply.type('text/vnd.mermaid').send(asMermaid(topology))
-    throw new InkevError('INKEV_ERR_SCHEMA', `${format} is none of json, dot, mermaid`, 'format')
-  })
+  const schema = {
+    summary: 'The graph of this host',
+    tags: ['host'],
+    querystring: Type.Object({ format: Type.Optional(Type.Union([Type.Literal('json'), Type.Literal('dot'), Type.Literal('mermaid')])) })
+  }
+  app.get<{ Querystring: { format?: string } }>(
+    '/v1/topology',
+    { config: { role: 'read' }, schema },
+    ({ query: { format = 'json' } }, reply) => {
+      const topology = topologyOf(agent.desired(), introspection.statuses())
+      if (format === 'json') return reply.send(topology)
+      if (format === 'dot') return reply.type('text/vnd.graphviz').send(asDot(topology))
+      if (format === 'mermaid') return reply.type('text/vnd.mermaid').send(asMermaid(topology))
+      throw new InkevError('INKEV_ERR_SCHEMA', `${format} is none of json, dot, mermaid`, 'format')
+    }
+  )
 }
 
 /** Server-sent events: every change and every new status, until the client leaves. */
 function eventsRoute(app: FastifyInstance, agent: Agent): void {
-  app.get('/v1/events', { config: { role: 'read' }, schema: { summary: 'Changes as they happen (server-sent events)', tags: ['host'] } }, (request, reply) => {
-    reply.hijack()
-    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-    reply.raw.write(': changes of resources and of their status\n\n')
-    const send = ({ event, ...data }: { event: string }) => reply.raw.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
-    agent.on('event', send)
-    request.raw.on('close', () => agent.off('event', send))
-  })
+  app.get(
+    '/v1/events',
+    { config: { role: 'read' }, schema: { summary: 'Changes as they happen (server-sent events)', tags: ['host'] } },
+    (request, reply) => {
+      reply.hijack()
+      reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+      reply.raw.write(': changes of resources and of their status\n\n')
+      const send = ({ event, ...data }: { event: string }) => reply.raw.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+      agent.on('event', send)
+      request.raw.on('close', () => agent.off('event', send))
+    }
+  )
 }
 
 function answerError(error: FastifyError | InkevError, request: FastifyRequest, reply: FastifyReply): void {
@@ -194,7 +268,8 @@ function answerError(error: FastifyError | InkevError, request: FastifyRequest, 
 
 function asInkevError(error: FastifyError | InkevError): InkevError {
   if (error instanceof InkevError) return error
-  if (error.statusCode !== undefined && error.statusCode < 500) return new InkevError('INKEV_ERR_MALFORMED', error.message, undefined, undefined, error)
+  if (error.statusCode !== undefined && error.statusCode < 500)
+    return new InkevError('INKEV_ERR_MALFORMED', error.message, undefined, undefined, error)
   return new InkevError('INKEV_ERR_INTERNAL', error.message, undefined, undefined, error)
 }
 

@@ -18,7 +18,8 @@ export function authorizer({ tls, tokens }: Pick<Options, 'tls' | 'tokens'>): Au
     if (trusted) return
     const roles = rolesOfCertificate(request) ?? rolesOfToken(request, tokens ?? [])
     if (!roles) throw new InkevError('INKEV_ERR_UNAUTHENTICATED', 'the request carries no valid token and no client certificate')
-    if (!roles.includes(role)) throw new InkevError('INKEV_ERR_FORBIDDEN', `this needs the role ${role}; the caller has ${roles.join(', ') || 'none'}`)
+    if (!roles.includes(role))
+      throw new InkevError('INKEV_ERR_FORBIDDEN', `this needs the role ${role}; the caller has ${roles.join(', ') || 'none'}`)
   }
 }
 

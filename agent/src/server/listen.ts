@@ -33,14 +33,23 @@ async function openServer(address: Listen, { tls, tokens }: Pick<Options, 'tls' 
     return started(server, { path: address.unix }, address.unix).finally(() => process.umask(mask))
   }
   const untrusted = (request: IncomingMessage, response: ServerResponse) => onRequest(request, response, false)
-  const server = tls ? createTlsServer({ ...tls, requestCert: Boolean(tls.ca), rejectUnauthorized: Boolean(tls.ca) && !tokens }, untrusted) : createServer(untrusted)
+  const server = tls
+    ? createTlsServer({ ...tls, requestCert: Boolean(tls.ca), rejectUnauthorized: Boolean(tls.ca) && !tokens }, untrusted)
+    : createServer(untrusted)
   return started(server, address, `${address.host}:${address.port}`)
 }
 
 function started(server: Server, address: { path: string } | { host: string; port: number }, words: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new InkevError('INKEV_ERR_OPTION', `--listen ${words} cannot be opened (${error.code})`, undefined, 'Choose an address that is free.'))
+      reject(
+        new InkevError(
+          'INKEV_ERR_OPTION',
+          `--listen ${words} cannot be opened (${error.code})`,
+          undefined,
+          'Choose an address that is free.'
+        )
+      )
     )
     server.listen(address, () => {
       if ('path' in address) chmodSync(address.path, 0o600)

@@ -25,7 +25,7 @@ export class Ids {
     return this.store.table<number>(tableOf(space)).get(key)
   }
 
-  /** Gives each key that has no number the lowest free one of its space. Durable when it resolves. */
+  /** Gives each key that has no number the lowest free one of its space. Noted when it resolves. */
   async claim(wanted: Wanted[]): Promise<void> {
     const missing = wanted.filter(({ space, key }) => this.get(space, key) === undefined)
     if (missing.length === 0) return
@@ -37,7 +37,7 @@ export class Ids {
       taken.add(value)
       return { table: tableOf(space), key, value }
     })
-    await this.store.write(writes)
+    await this.store.note(writes)
   }
 
   /** Frees every number that is not among those wanted. */
@@ -46,8 +46,10 @@ export class Ids {
     const gone = this.store
       .tableNames()
       .filter(table => table.startsWith(TABLES))
-      .flatMap(table => [...this.store.table(table).keys()].filter(key => !kept.has(`${table} ${key}`)).map(key => ({ table, key, value: undefined })))
-    if (gone.length > 0) await this.store.write(gone)
+      .flatMap(table =>
+        [...this.store.table(table).keys()].filter(key => !kept.has(`${table} ${key}`)).map(key => ({ table, key, value: undefined }))
+      )
+    if (gone.length > 0) await this.store.note(gone)
   }
 }
 

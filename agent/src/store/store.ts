@@ -41,7 +41,12 @@ export class Store {
     const format = store.table<number>('store').get('format') ?? FORMAT
     if (format > FORMAT) {
       await store.close()
-      throw new InkevError('INKEV_ERR_OPTION', `--state ${directory} was written by a later agent (format ${format})`, undefined, 'Use that version, or another directory.')
+      throw new InkevError(
+        'INKEV_ERR_OPTION',
+        `--state ${directory} was written by a later agent (format ${format})`,
+        undefined,
+        'Use that version, or another directory.'
+      )
     }
     await store.write([{ table: 'store', key: 'format', value: FORMAT }])
     return store
@@ -57,6 +62,12 @@ export class Store {
 
   /** All or nothing. Readers see it at once; resolves when it is on disk. */
   async write(writes: Write[]): Promise<void> {
+    await this.note(writes)
+    await this.database.flushed
+  }
+
+  /** As `write`, but resolves when it outlives this process, not yet a power cut: enough for what speaks of the running kernel. */
+  async note(writes: Write[]): Promise<void> {
     for (const { table, key, value } of writes) {
       if (value === undefined) this.rows(table).delete(key)
       else this.rows(table).set(key, value)
@@ -67,7 +78,6 @@ export class Store {
         else this.database.put([table, key], value)
       }
     })
-    await this.database.flushed
   }
 
   async close(): Promise<void> {
@@ -76,8 +86,8 @@ export class Store {
   }
 
   private rows(name: string): Map<string, unknown> {
-    let rows = this.tables.get(name)
-    if (!rows) this.tables.set(name, (rows = new Map()))
+    const rows = this.tables.get(name) ?? new Map<string, unknown>()
+    this.tables.set(name, rows)
     return rows
   }
 }
@@ -93,8 +103,8 @@ function takeLock(path: string, directory: string): void {
 function identity(pid: string): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return `${stat.split(' ', 1)[0]} ${fields[19]}`
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return state === 'Z' ? undefined : `${stat.split(' ', 1)[0]} ${fields[18]}`
   } catch {
     return undefined
   }
