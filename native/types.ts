@@ -56,6 +56,8 @@ export interface BpfMap extends Handle {
   delete(key: Uint8Array): boolean
   /** All entries, by batch where the map type can; safe while others write. */
   entries(): Array<[Buffer, Buffer]>
+  /** The same in two buffers, all keys and all values one after the other: for maps too large to make an object of every entry. */
+  dump(): { count: number; keys: Buffer; values: Buffer }
   keys(): Buffer[]
   /** Writes many entries, by batch where the map type can. */
   putAll(entries: Array<[Uint8Array, Uint8Array]>): void

@@ -186,6 +186,7 @@ std::vector<Napi::ClassPropertyDescriptor<BpfMap>> BpfMap::members()
 		method<&BpfMap::put>("put"),
 		method<&BpfMap::erase>("delete"),
 		method<&BpfMap::entries>("entries"),
+		method<&BpfMap::dump>("dump"),
 		method<&BpfMap::keys>("keys"),
 		method<&BpfMap::put_all>("putAll"),
 		method<&BpfMap::put_program>("putProgram"),
@@ -363,6 +364,20 @@ Napi::Value BpfMap::entries(const Napi::CallbackInfo &info)
 		entry[1u] = to_buffer(env, entries.values.data() + i * value_size, value_size);
 		result[length++] = entry;
 	});
+	return result;
+}
+
+Napi::Value BpfMap::dump(const Napi::CallbackInfo &info)
+{
+	Napi::Env env = info.Env();
+	Entries entries = read_entries(resource());
+	auto result = Napi::Object::New(env);
+
+	result["count"] = static_cast<double>(entries.count);
+	result["keys"] = to_buffer(env, entries.keys.data(),
+				   entries.count * resource().info.key_size);
+	result["values"] = to_buffer(env, entries.values.data(),
+				     entries.count * resource().stored_value_size());
 	return result;
 }
 

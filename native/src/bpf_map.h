@@ -40,6 +40,7 @@ private:
 	bool erase(const Napi::CallbackInfo &info);
 	bool erase_program(const Napi::CallbackInfo &info);
 	Napi::Value entries(const Napi::CallbackInfo &info);
+	Napi::Value dump(const Napi::CallbackInfo &info);
 	Napi::Value keys(const Napi::CallbackInfo &info);
 	void pin(const Napi::CallbackInfo &info);
 
