@@ -149,7 +149,7 @@ describe('is refused at the earliest moment, with the attribute and what to do, 
     const said = await refusal(terraform)
     expect(said).toMatchObject({ at, text: expect.stringContaining('on main.tf line') })
     for (const words of says) expect(said.text).toMatch(words)
-    await terraform.destroy()
+    if (said.at === 'apply') await terraform.destroy()
     expect(await whatIsLeft(lab, before)).toEqual([])
   })
 })
