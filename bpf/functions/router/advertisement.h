@@ -60,15 +60,16 @@ struct router_advertisement {
 /* RFC 4861 6.1.1, as far as parse_packet() has not seen to it. */
 static __always_inline bool is_router_solicitation(const struct packet *packet)
 {
-	return packet->fragment == WHOLE && packet->icmp_type == ICMPV6_ROUTER_SOLICITATION &&
+	return packet->family == 6 && packet->protocol == IPPROTO_ICMPV6 &&
+	       packet->fragment == WHOLE && packet->icmp_type == ICMPV6_ROUTER_SOLICITATION &&
 	       !packet->icmp_code && packet->ttl == ND_HOP_LIMIT;
 }
 
 /* Turns a router solicitation into the answer to its sender or, where it has no address yet, to
  * all. */
-static __noinline bool rewrite_to_router_advertisement(struct __sk_buff *skb,
-						       const struct packet *packet,
-						       const struct router_interface *in)
+static __always_inline bool rewrite_to_router_advertisement(struct __sk_buff *skb,
+							    const struct packet *packet,
+							    const struct router_interface *in)
 {
 	struct router_advertisement reply = {
 		.source = in->mac,

@@ -45,6 +45,15 @@ struct {
 	__array(values, int(void *));
 } control SEC(".maps") = {.values = {[0] = (void *)&router_control}};
 
+/*
+ * Of what follows, functions that are not static are walked by the verifier once, and not anew for
+ * every way that leads to them: loading takes half the time.
+ */
+__noinline bool read_packet(struct __sk_buff *skb, struct packet *packet)
+{
+	return packet && parse_packet(skb, packet);
+}
+
 /* Leaves the packet to router_control() if there is something to say about it; else this is its
  * end. */
 static __always_inline int punt(struct __sk_buff *skb, int verdict, __u32 detail)
@@ -236,11 +245,27 @@ static __always_inline int serve_advertisement(struct __sk_buff *skb,
 						: relay(skb, in, multicast_mac(&all));
 }
 
+static __always_inline bool solicits_router(const struct packet *packet,
+					    const struct router_interface *in)
+{
+	return in->has_ipv6 && in->advertise && is_router_solicitation(packet);
+}
+
+__noinline int advertise(struct __sk_buff *skb, const struct router_interface *in,
+			 const struct packet *packet)
+{
+	if (!in || !packet)
+		return -CORE_MALFORMED;
+	return answer(rewrite_to_router_advertisement(skb, packet, in));
+}
+
 /* Answers, in place of the packet, what is meant for the router itself, or for every station of the
  * link. */
-static __always_inline int serve(struct __sk_buff *skb, const struct router_interface *in,
-				 const struct packet *packet)
+__noinline int serve(struct __sk_buff *skb, const struct router_interface *in,
+		     const struct packet *packet)
 {
+	if (!in || !packet)
+		return -CORE_MALFORMED;
 	if (packet->ethertype == bpf_htons(ETH_P_ARP))
 		return serve_arp(skb, in);
 	if (packet->protocol == IPPROTO_ICMPV6 && packet->family == 6 && in->has_ipv6) {
@@ -248,8 +273,6 @@ static __always_inline int serve(struct __sk_buff *skb, const struct router_inte
 			return serve_solicitation(skb, in, packet);
 		if (packet->icmp_type == ICMPV6_NEIGHBOUR_ADVERTISEMENT)
 			return serve_advertisement(skb, in, packet);
-		if (in->advertise && is_router_solicitation(packet))
-			return answer(rewrite_to_router_advertisement(skb, packet, in));
 	}
 	if (is_broadcast_frame(skb))
 		return -ROUTER_MULTICAST;
@@ -291,12 +314,15 @@ static __always_inline bool is_told(const struct packet *packet, __u32 reason)
  * The packet is lost for `reason`. Turns it into the error that tells its sender; false where none
  * may be sent.
  */
-static __always_inline bool refuse(struct __sk_buff *skb, const struct router_interface *in,
-				   const struct packet *packet, __u32 reason)
+__noinline bool refuse(struct __sk_buff *skb, const struct router_interface *in,
+		       const struct packet *packet, __u32 reason)
 {
-	ip_t from = packet->family == 4 ? ip_of_ipv4(in->ipv4) : in->ipv6;
 	__u32 mtu = reason == CORE_TOO_BIG ? punted_detail(skb) : 0;
+	ip_t from;
 
+	if (!in || !packet)
+		return false;
+	from = packet->family == 4 ? ip_of_ipv4(in->ipv4) : in->ipv6;
 	if (!is_told(packet, reason) || !draws_errors(packet) || !within_limit(LIMIT_ERRORS) ||
 	    !rewrite_to_icmp_error(skb, packet, problem_of(reason), mtu, &from))
 		return false;
@@ -402,4 +428,26 @@ static __always_inline int ask(struct __sk_buff *skb, const struct way *way)
 	count(ROUTER_REQUESTS);
 	copy_to(skb, self, read_stitch(instance << PORT_BITS | way->port));
 	return consume(skb);
+}
+
+/*
+ * Looks for the next hop's MAC on behalf of the packet. Returns how the program ends; negative: the
+ * sender is to be told that there is none.
+ */
+__noinline int resolve(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct way way;
+
+	if (!packet || !find_next_hop(skb, packet, &way))
+		return drop(skb, ROUTER_UNRESOLVED);
+	switch (next_step(&way)) {
+	case STEP_ASK:
+		return ask(skb, &way);
+	case STEP_HOLD:
+		return hold(skb);
+	case STEP_LOSE:
+		return drop(skb, ROUTER_UNRESOLVED);
+	default:
+		return -ROUTER_UNRESOLVED;
+	}
 }

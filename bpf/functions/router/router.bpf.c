@@ -94,25 +94,18 @@ SEC("tc")
 int router_control(struct __sk_buff *skb)
 {
 	const struct router_interface *in = lookup_interface(arrived_at(skb));
-	int verdict = punted_verdict(skb);
-	struct packet packet;
-	struct way way;
+	int verdict = punted_verdict(skb), action;
+	struct packet packet = {};
 
-	if (!in || !parse_packet(skb, &packet))
+	if (!in || !read_packet(skb, &packet))
 		return drop(skb, CORE_MALFORMED);
 	if (verdict == OWN)
-		verdict = serve(skb, in, &packet);
-	if (verdict == -ROUTER_UNRESOLVED && find_next_hop(skb, &packet, &way)) {
-		switch (next_step(&way)) {
-		case STEP_ASK:
-			return ask(skb, &way);
-		case STEP_HOLD:
-			return hold(skb);
-		case STEP_LOSE:
-			return drop(skb, ROUTER_UNRESOLVED);
-		case STEP_TELL:
-			break;
-		}
+		verdict = solicits_router(&packet, in) ? advertise(skb, in, &packet)
+						       : serve(skb, in, &packet);
+	if (verdict == -ROUTER_UNRESOLVED) {
+		action = resolve(skb, &packet);
+		if (action >= 0)
+			return action;
 	}
 	if (verdict && !refuse(skb, in, &packet, -verdict))
 		return drop(skb, -verdict);
