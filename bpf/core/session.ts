@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator may say about sessions, alike for every kind that keeps them (session.h).
+
+import { duration, u32 } from '../catalogue/fields'
+
+/** Fields of a kind's `config`. */
+export const sessionFields = {
+  max_sessions: u32({
+    doc: 'Sessions that are remembered at once, of each IP version; where there are more, those silent for longest are forgotten first.',
+    default: 32_768,
+    min: 1024,
+    max: 4_194_304,
+    agentOnly: true
+  }),
+  tcp_established_timeout: duration({ doc: 'Silence after which an established TCP session is forgotten.', default: '124m' }),
+  tcp_transient_timeout: duration({ doc: 'Silence after which a TCP session that opens, or is closed, is forgotten.', default: '4m' }),
+  udp_timeout: duration({ doc: 'Silence after which a UDP session is forgotten.', default: '2m' }),
+  icmp_timeout: duration({ doc: 'Silence after which a ping is forgotten.', default: '60s' }),
+  other_timeout: duration({ doc: 'Silence after which a session of another protocol, SCTP included, is forgotten.', default: '10m' })
+} as const
+
+/** An LRU map forgets early when it is almost full, as each CPU keeps some free entries to itself: twice the room gives the promised number. */
+const ROOM = 2
+
+/** The sizes of the maps `sessions4` and `sessions6`. */
+export function sessionSizes({ max_sessions }: { max_sessions: number }): Record<string, number> {
+  return { sessions4: ROOM * max_sessions, sessions6: ROOM * max_sessions }
+}
