@@ -7,16 +7,19 @@ import type { Lab } from './lab'
 import { processesIn } from './namespaces'
 import { run, sleep } from './process'
 
-/** One line per thing, such as `program 12 router` or `edge-1: device uplink`. */
+/** One line per thing, such as `edge-1: device uplink`. */
 export type KernelState = ReadonlySet<string>
 
-/** All BPF objects of the machine, save those that a process outside the lab holds open, and all else on the hosts of a lab. */
+/**
+ * All that keeps anything of a lab alive: what its processes hold open, pins, devices, queueing disciplines (to which filters are attached)
+ * and namespaces. Nothing of the machine's other users is in it.
+ */
 export async function kernelState(lab: Lab): Promise<KernelState> {
-  const [objects, ...states] = await Promise.all([bpfObjects(await lab.namespaceIds()), ...lab.hosts.map(hostState)])
-  return new Set([...objects, ...states.flat()])
+  const [held, ...states] = await Promise.all([objectsHeld(lab), ...lab.hosts.map(hostState)])
+  return new Set([...held, ...states.flat()])
 }
 
-/** What came and what went between two states; waits up to `settle` milliseconds until that is nothing, for the kernel frees things late. */
+/** What came and what went since `before`; waits up to `settle` milliseconds until that is nothing, for the kernel frees things late. */
 export async function whatIsLeft(lab: Lab, before: KernelState, settle = 10_000): Promise<string[]> {
   const end = performance.now() + settle
   for (;;) {
@@ -32,37 +35,26 @@ function difference(before: KernelState, after: KernelState): string[] {
   return [...came, ...went.map(thing => `${thing} (gone)`)]
 }
 
-interface BpfObject {
-  id: number
-  name?: string
-  type?: string
-}
-
-async function bpfObjects(inside: ReadonlySet<number>): Promise<string[]> {
-  const foreign = heldOutside(inside)
+/** The ids and names of all BPF objects of the machine, whosever they are, as `prog 12 router`. */
+export async function bpfObjects(): Promise<string[]> {
   const list = async (kind: 'prog' | 'map' | 'link') => {
-    const objects: BpfObject[] = JSON.parse(await run(['bpftool', '-j', kind, 'show']))
-    return objects.map(({ id, name, type }) => ({ key: `${kind} ${id}`, line: `${kind} ${id} ${name ?? type}` }))
+    const objects: Array<{ id: number; name?: string; type?: string }> = JSON.parse(await run(['bpftool', '-j', kind, 'show']))
+    return objects.map(({ id, name, type }) => `${kind} ${id} ${name ?? type}`)
   }
-  const all = await Promise.all([list('prog'), list('map'), list('link')])
-  return all
-    .flat()
-    .filter(({ key }) => !foreign.has(key))
-    .map(({ line }) => line)
+  return (await Promise.all([list('prog'), list('map'), list('link')])).flat()
 }
 
-/** BPF objects that processes outside these namespaces hold open, as `prog 12`. */
-function heldOutside(inside: ReadonlySet<number>): Set<string> {
-  const ours = new Set(processesIn(inside))
-  const foreign = new Set<string>()
-  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name) && !ours.has(Number(name)))) {
-    for (const info of descriptors(pid))
-      for (const [, kind, id] of info.matchAll(/^(prog|map|link)_id:\s*(\d+)$/gm)) foreign.add(`${kind} ${id}`)
-  }
-  return foreign
+/** The BPF objects that processes of the lab hold open. */
+async function objectsHeld(lab: Lab): Promise<string[]> {
+  const pids = processesIn(await lab.namespaceIds())
+  return pids.flatMap(pid =>
+    descriptors(pid).flatMap(info =>
+      [...info.matchAll(/^(prog|map|link)_id:\s*(\d+)$/gm)].map(([, kind, id]) => `${kind} ${id} held by process ${pid}`)
+    )
+  )
 }
 
-function descriptors(pid: string): string[] {
+function descriptors(pid: number): string[] {
   try {
     const folder = `/proc/${pid}/fdinfo`
     return readdirSync(folder).map(fd => readIfThere(`${folder}/${fd}`))
@@ -80,7 +72,7 @@ function readIfThere(path: string): string {
 }
 
 async function hostState(host: Host): Promise<string[]> {
-  const pins = lines(await host.run(['find', '/sys/fs/bpf', '-mindepth', '1']))
+  const pins = (await host.run(['find', '/sys/fs/bpf', '-mindepth', '1'])).split('\n').filter(Boolean)
   const devices: Array<{ ifname: string }> = JSON.parse(await host.run(['ip', '-j', 'link', 'show']))
   const qdiscs: Array<{ kind: string; dev: string }> = JSON.parse(await host.run(['tc', '-j', 'qdisc', 'show']))
   return [
@@ -89,8 +81,4 @@ async function hostState(host: Host): Promise<string[]> {
     ...qdiscs.map(({ kind, dev }) => `${host.name}: qdisc ${kind} on ${dev}`),
     ...(await host.workloads()).map(name => `${host.name}: namespace ${name}`)
   ]
-}
-
-function lines(text: string): string[] {
-  return text.split('\n').filter(Boolean)
 }

@@ -29,7 +29,7 @@ beforeAll(async () => {
       link add name vxlan0 type vxlan id ${VNI} dstport 4789 local ${plain.vtep} remote ${edge.vtep}
       link set vxlan0 up master br0
       link add name access type veth peer name eth0 mtu ${OVERLAY_MTU} netns far
-      link set access up master br`
+      link set access up master br0`
   })
   await far.run(['ip', '-batch', '-'], {
     input: `

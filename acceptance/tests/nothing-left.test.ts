@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole kernel before and after: programs, maps, links, pins, devices, qdiscs, namespaces and processes.
+
+import { existsSync } from 'node:fs'
+import { afterAll, expect, test } from '@jest/globals'
+import { bpfObjects, kernelState, whatIsLeft } from '../lab/kernel'
+import { Lab } from '../lab/lab'
+import { processesIn } from '../lab/namespaces'
+import { run, until } from '../lab/process'
+import { Terraform } from '../lab/terraform'
+
+let lab: Lab | undefined
+
+afterAll(() => lab?.down())
+
+const nameOf = (object: string) => object.split(' ').slice(2).join(' ')
+const without = (objects: string[], others: string[]) => objects.filter(object => !others.includes(object))
+
+test('what apply brings into the kernel is gone after destroy, and the rest of a lab with the lab', async () => {
+  const objectsBefore = await bpfObjects()
+  lab = await Lab.up({ hosts: 2 })
+  const namespaces = await lab.namespaceIds()
+  const before = await kernelState(lab)
+  const terraform = Terraform.ofExample('two-hosts', lab)
+  await terraform.init()
+  await terraform.apply()
+  const brought = without(await bpfObjects(), objectsBefore)
+  const names = new Set(brought.map(nameOf))
+  expect([...names]).toEqual(expect.arrayContaining(['router', 'bridge', 'firewall', 'uplink', 'panel']))
+
+  await terraform.destroy()
+  expect(await whatIsLeft(lab, before)).toEqual([])
+  const remaining = async () => (await bpfObjects()).filter(object => brought.includes(object))
+  await until(
+    async () => (await remaining()).length === 0,
+    10_000,
+    async () => `BPF objects are left: ${await remaining()}`
+  )
+
+  await lab.down()
+  expect(processesIn(namespaces)).toEqual([])
+  expect(await run(['ip', 'netns', 'list'])).not.toContain(`${lab.name}-`)
+  expect(await run(['cat', '/proc/self/mountinfo'])).not.toContain(lab.folder)
+  expect(existsSync(lab.folder)).toBe(false)
+})
