@@ -55,7 +55,10 @@ export class SharedMaps {
 
   /** A map that a load has created or used: the first of its name is kept and pinned, others are closed. */
   offer(name: string, map: BpfMap): void {
-    if (this.maps.has(name)) return map.close()
+    if (this.maps.has(name)) {
+      map.close()
+      return
+    }
     map.pin(this.pins.makeWay(this.pins.sharedMap(name)))
     this.maps.set(name, map)
   }

@@ -2,7 +2,7 @@
 // What an instance's image may depend on beside its configuration: the networks at its ports, and who lives in them.
 
 import type { Endpoint, Neighbourhood, Surroundings } from '@inkev/bpf/catalogue/define'
-import { resourceKey, splitKey } from './desired'
+import { resourceKey } from './desired'
 import type { Graph, Instance } from './graph'
 import type { Target } from './workloads'
 

@@ -67,7 +67,8 @@ function validateNetwork(desired: Desired, name: string, network: Network): void
       )
   }
   for (const [port, { network: joined, ip_addresses }] of ports)
-    if (joined === name) for (const address of ip_addresses) requireHostAddress(cidrs, 'subnets', address, `in ip_addresses of port ${port} `)
+    if (joined === name)
+      for (const address of ip_addresses) requireHostAddress(cidrs, 'subnets', address, `in ip_addresses of port ${port} `)
 }
 
 function validatePeer(facts: HostFacts, name: string, { network, host, vtep }: Peer): void {

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two real hosts with an underlay between them: one network, two networks and a router, chains, pinned addresses.
+
+import type { Host } from '@inkev/acceptance/lab/host'
+import { Lab } from '@inkev/acceptance/lab/lab'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { db, gateway, packetsLost, port, put, statusOf, web } from './client'
+
+let lab: Lab
+let edge1: Host
+let edge2: Host
+
+beforeAll(async () => {
+  lab = await Lab.up({ hosts: 2 })
+  edge1 = lab.host('edge-1')
+  edge2 = lab.host('edge-2')
+  for (const [host, other] of [
+    [edge1, edge2],
+    [edge2, edge1]
+  ] as const) {
+    await put(host, 'networks/web', web)
+    await put(host, 'networks/db', db)
+    await put(host, 'functions/gateway', gateway)
+    await put(host, 'stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } })
+    await put(host, 'stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } })
+    for (const network of ['web', 'db']) await put(host, `peers/${network}.${other.name}`, { network, host: other.name, vtep: other.vtep })
+  }
+  await place(edge1, edge2, 'web1', port('web', 'web1', 11))
+  await place(edge2, edge1, 'web2', port('web', 'web2', 12))
+  await place(edge2, edge1, 'db1', port('db', 'db1', 11))
+}, 60_000)
+
+afterAll(async () => {
+  await lab?.down()
+})
+
+/** Puts a port on one host, and tells the other where it is. */
+async function place(host: Host, other: Host, name: string, body: Record<string, unknown>): Promise<void> {
+  const { mac, ip_addresses } = (await put(host, `ports/${name}`, body)).body
+  await put(other, `endpoints/${body.network}.${name}`, { network: body.network, host: host.name, mac, addresses: ip_addresses })
+}
+
+describe('across two hosts', () => {
+  test('workloads of one network reach each other, IPv4 and IPv6', async () => {
+    expect(await packetsLost(edge1, 'web1', '10.0.1.12')).toBe(0)
+    expect(await packetsLost(edge1, 'web1', 'fd00:1::12')).toBe(0)
+  })
+
+  test('workloads of two networks reach each other through the router on their own host', async () => {
+    expect(await packetsLost(edge1, 'web1', '10.0.2.11')).toBe(0)
+    expect(await packetsLost(edge1, 'web1', 'fd00:2::11')).toBe(0)
+  })
+
+  test('a network that no port declares is active where the router leads to it', async () => {
+    expect(await statusOf(edge1, 'networks/db')).toEqual({ state: 'active' })
+  })
+
+  test('a packet as large as the network carries crosses, and a larger one is told so', async () => {
+    const workload = edge1.workload('web1')
+    await workload.run(['ping', '-c1', '-W1', '-M', 'do', '-s', '1422', '10.0.1.12'])
+    const { stdout, stderr } = await workload.attempt(['ping', '-c1', '-W1', '-M', 'do', '-s', '1423', '10.0.1.12'])
+    expect(stdout + stderr).toContain('mtu')
+  })
+
+  test('a function in the chain of a port stands before it for packets from other hosts too', async () => {
+    await put(edge2, 'functions/rules', { firewall: { default_ingress: 'deny' } })
+    await put(edge2, 'ports/db1', { ...port('db', 'db1', 11), chain: ['rules'] })
+    expect(await packetsLost(edge1, 'web1', '10.0.2.11')).toBe(3)
+    await put(edge2, 'functions/rules', { firewall: { default_ingress: 'allow' } })
+    expect(await packetsLost(edge1, 'web1', '10.0.2.11')).toBe(0)
+  })
+
+  test('a workload whose addresses are pinned cannot speak for another', async () => {
+    await put(edge1, 'ports/web1', { ...port('web', 'web1', 11), pin_addresses: true })
+    expect(await packetsLost(edge1, 'web1', '10.0.1.12')).toBe(0)
+    await edge1.workload('web1').run(['ip', 'addr', 'add', '10.0.1.99/24', 'dev', 'eth0'])
+    const { stdout } = await edge1.workload('web1').attempt(['ping', '-c1', '-W1', '-I', '10.0.1.99', '10.0.1.12'])
+    expect(stdout).toContain('100% packet loss')
+  })
+})
