@@ -138,9 +138,9 @@ static __always_inline bool decrement_ttl(struct __sk_buff *skb, const struct pa
 /*
  * A packet of a local sender may carry an order to the kernel (CHECKSUM_PARTIAL): before it meets a
  * wire, all from csum_start to its end is summed up and the result is written at csum_offset. The
- * order stays when the packet is made into another one, and no helper takes it back. So whoever
- * writes a new packet over an old one uses resize_packet() or neutralize_pending_checksum(). BTF
- * finds these fields wherever the kernel has them.
+ * order stays when the packet is made into another one, and no helper is there to take it back. So
+ * whoever writes a new packet over an old one uses resize_packet() or
+ * neutralize_pending_checksum(). BTF finds these fields wherever the kernel has them.
  */
 struct sk_buff {
 	__u8 ip_summed : 2;
@@ -173,21 +173,30 @@ static __always_inline struct pending_checksum lookup_pending_checksum(struct __
 }
 
 /*
- * Gives the frame the length of a message that is about to be written over all of it, and makes it
- * linear and no train of segments. Where a checksum is pending its place is moved behind the
- * message, so the frame may be longer than asked for: the message's own length fields count.
+ * Takes the order for a pending checksum back, at the price of all behind the Ethernet header: the
+ * kernel forgets it when the place from which it would sum is cut off the front
+ * (skb_postpull_rcsum). Makes the frame linear and no train of segments.
+ */
+static __always_inline bool cancel_pending_checksum(struct __sk_buff *skb,
+						    struct pending_checksum pending)
+{
+	__u32 cut = pending.start + 1;
+
+	return bpf_skb_change_tail(skb, L3_OFFSET + cut + sizeof(struct ipv6hdr), 0) == 0 &&
+	       bpf_skb_adjust_room(skb, -(__s32)cut, BPF_ADJ_ROOM_MAC, 0) == 0;
+}
+
+/*
+ * Gives the frame the length of a message that is about to be written over all of it but the
+ * Ethernet header, and makes it linear and no train of segments.
  */
 static __always_inline bool resize_packet(struct __sk_buff *skb, __u32 length)
 {
 	struct pending_checksum pending = lookup_pending_checksum(skb);
 
-	if (!pending.field)
-		return bpf_skb_change_tail(skb, length, 0) == 0;
-	/* Shortened first: a train of segments can be given no room. */
-	if (bpf_skb_change_tail(skb, pending.field + sizeof(__u16), 0))
+	if (pending.field && !cancel_pending_checksum(skb, pending))
 		return false;
-	return pending.field >= length ||
-	       bpf_skb_adjust_room(skb, length - pending.field, BPF_ADJ_ROOM_MAC, 0) == 0;
+	return bpf_skb_change_tail(skb, length, 0) == 0;
 }
 
 /*
