@@ -10,6 +10,8 @@ import type { DeviceFact, DeviceWish } from '../plan/state'
 
 /** Tells our devices from others': `inkev ports/web1`. */
 const ALIAS = 'inkev '
+/** The host's end of a veth takes packets of any size: the graph answers one that is too large, the pair itself would drop it in silence. */
+const HOST_END_MTU = 65_535
 const NETNS_DIRECTORY = '/run/netns'
 const ROUTE_STATIC = 4
 
@@ -90,7 +92,7 @@ export class Devices {
         this.nearEnd(key, name, inside, veth) ??
         this.host.createVeth({ name, peerName: veth.ifname, peerNetns: netns, peerMac: veth.mac, mtu: veth.mtu })
       this.host.sysctl(`ipv6/conf/${name}/disable_ipv6`, '1')
-      this.host.setLink(near, { alias: ALIAS + key, mtu: veth.mtu, up: true })
+      this.host.setLink(near, { alias: ALIAS + key, mtu: HOST_END_MTU, up: true })
       this.furnish(inside, veth, before)
       this.places.set(key, { netns: veth.netns, inode })
       return near
