@@ -12,13 +12,15 @@ export interface Topology {
     name: string
     kind?: string
     state?: Status['state']
+    /** Why it is not active. */
+    reason?: string
   }[]
   edges: { from: string; to: string; label: string }[]
 }
 
 /** Everything that is declared, with how it fares; a port's chain is drawn between it and its network. */
 export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Status>): Topology {
-  const state = (key: string) => ({ state: statuses.get(key)?.state ?? ('pending' as const) })
+  const state = (key: string): Status => statuses.get(key) ?? { state: 'pending' }
   const interfaces = new Set(
     [...desired.stitches.values()].flatMap(({ a, b }) => [a.interface, b.interface]).filter(name => name !== undefined)
   )
