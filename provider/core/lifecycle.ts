@@ -398,9 +398,10 @@ export function upgrade({ attributes }: Resource, raw: Members): Members {
   return complete(attributes, raw)
 }
 
+/** Null while a part of it is not known: OpenTofu refuses an identity that is half known. */
 export function identityOf({ identity }: Resource, state: Members): Members | null {
   const values: Members = Object.fromEntries(identity.map((name): [string, Value] => [name, state[name] ?? null]))
-  return Object.values(values).every(value => value !== null) ? values : null
+  return Object.values(values).every(value => typeof value === 'string') ? values : null
 }
 
 function timeLimit({ timeouts }: Members, operation: Operation): number {

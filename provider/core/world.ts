@@ -64,7 +64,8 @@ export class World {
   }
 
   /** Notes what one object is to become, and judges it beside all others of this run by the agent’s own rules. Throws AgentError. */
-  intend(rest: ResourceType, intent: Intent): void {
+  intend(rest: ResourceType, asked: Intent): void {
+    const intent = rest === 'ports' ? withMac(asked) : asked
     this.forget(rest, intent.name)
     this.#intents.set(`${rest}/${intent.name}`, intent)
     const endpoint = rest === 'ports' ? endpointOf(intent) : undefined
@@ -89,11 +90,16 @@ function nothingPlanned(): Plans {
   return { networks: new Map(), peers: new Map(), endpoints: new Map(), ports: new Map(), functions: new Map(), stitches: new Map() }
 }
 
-/** How other hosts know a port of a network. */
-function endpointOf({ body, hosts, name }: Intent): Members | undefined {
+/** A port with the MAC that the agent will derive for it: to find it again in every judgement would cost too much. */
+function withMac({ body, hosts, name }: Intent): Intent {
   const mac = macOf(name, body as never)
-  if (body.network === undefined || mac === undefined) return undefined
-  return { network: body.network, host: hosts[0]!, mac, addresses: body.ip_addresses ?? [] }
+  return { name, hosts, body: { ...body, ...(mac && { mac }) } }
+}
+
+/** How other hosts know a port of a network. */
+function endpointOf({ body, hosts }: Intent): Members | undefined {
+  const { ip_addresses = [], mac, network } = body
+  return network && mac ? { network, host: hosts[0]!, mac, addresses: ip_addresses } : undefined
 }
 
 function endpointName({ body, name }: Intent): string {
@@ -120,6 +126,6 @@ function judge(host: string, rest: ResourceType, name: string, plans: Plans): vo
   } catch (error) {
     if (!(error instanceof InkevError)) throw error
     const { code, hint, message, path } = error
-    throw new AgentError(host, message, { summary: `Invalid ${path || name}`, code, path, hint })
+    throw new AgentError(host, message, { summary: `Invalid ${path || 'configuration'}`, code, path, hint })
   }
 }
