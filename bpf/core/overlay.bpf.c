@@ -4,8 +4,9 @@
 #include "icmp.h"
 #include "tunnel.h"
 
-/* How long a route and a next hop are believed. */
-#define PATH_LIFETIME 1000000000ULL
+/* How long a route and a next hop are believed: a second where the kernel's clock ticks at 250 Hz.
+ */
+#define PATH_LIFETIME_JIFFIES 250
 
 /* UDP source ports, by which the underlay spreads flows over its links (RFC 7348, section 5). */
 #define FLOW_PORT_FIRST 0xc000
@@ -70,7 +71,7 @@ static __always_inline bool look_up_path(struct __sk_buff *skb, const struct tri
 	path->mtu = route.mtu_result;
 	__builtin_memcpy(&path->next_hop, route.dmac, ETH_ALEN);
 	__builtin_memcpy(&path->source, route.smac, ETH_ALEN);
-	path->looked_up = bpf_ktime_get_coarse_ns();
+	path->looked_up = bpf_jiffies64();
 	return true;
 }
 
@@ -163,7 +164,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip 
 
 static __always_inline bool is_stale(const struct path *path)
 {
-	return bpf_ktime_get_coarse_ns() - path->looked_up > PATH_LIFETIME;
+	return bpf_jiffies64() - path->looked_up > PATH_LIFETIME_JIFFIES;
 }
 
 /* An IP packet. */
@@ -197,16 +198,18 @@ INKEV_FUNCTION(overlay, skb)
 		.path = bpf_map_lookup_elem(&paths, &number),
 		.vni = skb->cb[4],
 	};
-	struct inner_headers inner;
+	struct inner_headers buffer, *inner;
 
 	if (!trip.self || !trip.peer || !trip.path || !number)
 		return drop(skb, CORE_NO_TUNNEL);
-	if (bpf_skb_load_bytes(skb, 0, &inner, sizeof(inner)))
+	inner = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	if (!inner)
 		return drop(skb, CORE_MALFORMED);
-	if (skb->vlan_present || (inner.ethernet.h_proto != bpf_htons(ETH_P_IP) &&
-				  inner.ethernet.h_proto != bpf_htons(ETH_P_IPV6)))
+	if (skb->vlan_present || (inner->ethernet.h_proto != bpf_htons(ETH_P_IP) &&
+				  inner->ethernet.h_proto != bpf_htons(ETH_P_IPV6)))
 		return send_by_kernel(skb, &trip);
-	return send(skb, &trip, &inner);
+	buffer = *inner;
+	return send(skb, &trip, &buffer);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -26,8 +26,8 @@ struct peer {
 /* How packets get to a remote host, by the same number. Written by overlay.bpf.c, from the kernel's
  * routes and neighbours. */
 struct path {
-	time_t_ns looked_up; /* 0: never */
-	ifindex_t ifindex;   /* 0: no route */
+	__u64 looked_up;   /* in jiffies; 0: never */
+	ifindex_t ifindex; /* 0: no route */
 	__u32 mtu;
 	mac_t next_hop; /* all zero: not known, the kernel has to find it */
 	mac_t source;

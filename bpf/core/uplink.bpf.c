@@ -14,7 +14,7 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 {
 	const struct vxlan_headers *headers;
 
-	if (frame_start(skb) + sizeof(*headers) > frame_end(skb))
+	if (frame_start(skb) + sizeof(*headers) > frame_end(skb) && skb->len >= sizeof(*headers))
 		bpf_skb_pull_data(skb, sizeof(*headers));
 	headers = frame_start(skb);
 	if ((void *)(headers + 1) > frame_end(skb) || skb->pkt_type != PACKET_HOST ||

@@ -38,28 +38,35 @@ static __always_inline bool is_filtered(struct location origin, struct location 
 	return same_location(origin, to) || (origin.place == PLACE_PEER && to.place == PLACE_PEER);
 }
 
+/* A broadcast or multicast: for all, unless it asks what is known here. */
+static __always_inline int send_multicast(struct __sk_buff *skb, struct location origin,
+					  const struct bridge_config *config)
+{
+	if (!config->suppression || !answer_discovery(skb))
+		return send_to_all(skb, origin, config->vni);
+	count(BRIDGE_SUPPRESSED);
+	return send_to(skb, origin, config->vni);
+}
+
 INKEV_FUNCTION(bridge, skb)
 {
 	const struct bridge_config *config = lookup_config();
 	struct location origin = origin_of(skb), to;
-	struct ethhdr ethernet;
-	const mac_t *source = (const mac_t *)ethernet.h_source,
-		    *destination = (const mac_t *)ethernet.h_dest;
+	struct ethhdr buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	const mac_t *source, *destination;
 
-	if (!config || bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
+	if (!config || !ethernet)
 		return drop(skb, CORE_MALFORMED);
+	source = (const mac_t *)ethernet->h_source;
+	destination = (const mac_t *)ethernet->h_dest;
 	if (mac_is_multicast(source))
 		return drop(skb, BRIDGE_BAD_SOURCE);
-	if (is_reserved(destination))
-		return drop(skb, BRIDGE_RESERVED);
 	if (config->learning)
 		learn_station(source, origin);
-	if (mac_is_multicast(destination)) {
-		if (!config->suppression || !answer_discovery(skb, &ethernet))
-			return send_to_all(skb, origin, config->vni);
-		count(BRIDGE_SUPPRESSED);
-		return send_to(skb, origin, config->vni);
-	}
+	if (is_reserved(destination))
+		return drop(skb, BRIDGE_RESERVED);
+	if (mac_is_multicast(destination))
+		return send_multicast(skb, origin, config);
 	to = lookup_station(destination, config);
 	if (to.place == PLACE_NOWHERE)
 		return send_to_all(skb, origin, config->vni);

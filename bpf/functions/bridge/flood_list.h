@@ -77,7 +77,7 @@ static long copy_to_location(__u32 n, struct flood *flood)
 	return 0;
 }
 
-static __always_inline int send_to_all(struct __sk_buff *skb, struct location origin, vni_t vni)
+static __noinline int send_to_all(struct __sk_buff *skb, struct location origin, vni_t vni)
 {
 	struct flood flood = {.skb = skb, .self = lookup_host(), .origin = origin, .vni = vni};
 	__u32 zero = 0;

@@ -46,29 +46,37 @@ static __always_inline bool answer_arp(struct __sk_buff *skb)
 	return neighbour && rewrite_to_arp_reply(skb, &arp, &neighbour->mac);
 }
 
-static __always_inline bool answer_solicitation(struct __sk_buff *skb, const mac_t *asker)
+static __always_inline bool answer_solicitation(struct __sk_buff *skb)
 {
 	const struct neighbour *neighbour;
 	struct packet packet;
+	mac_t asker;
 	ip_t target;
 
 	if (!parse_packet(skb, &packet) ||
 	    !parse_nd(skb, &packet, ICMPV6_NEIGHBOUR_SOLICITATION, &target))
 		return false;
-	neighbour = lookup_neighbour(&target, asker);
+	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), &asker, sizeof(asker)))
+		return false;
+	neighbour = lookup_neighbour(&target, &asker);
 	return neighbour &&
 	       rewrite_to_nd_reply(skb, &packet, &target, &neighbour->mac,
 				   ND_OVERRIDE | (neighbour->is_router ? ND_ROUTER : 0));
 }
 
-/* Turns a multicast question after a known address into its answer. */
-static __always_inline bool answer_discovery(struct __sk_buff *skb, const struct ethhdr *ethernet)
+/*
+ * Turns a multicast question after a known address into its answer. A function of its own, to keep
+ * the way of other packets short.
+ */
+static __noinline bool answer_discovery(struct __sk_buff *skb)
 {
-	if (skb->vlan_present)
+	struct ethhdr ethernet;
+
+	if (skb->vlan_present || bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
 		return false;
-	if (ethernet->h_proto == bpf_htons(ETH_P_ARP))
+	if (ethernet.h_proto == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb);
-	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6) && ethernet->h_dest[2] == 0xff)
-		return answer_solicitation(skb, (const mac_t *)ethernet->h_source);
+	if (ethernet.h_proto == bpf_htons(ETH_P_IPV6) && ethernet.h_dest[2] == 0xff)
+		return answer_solicitation(skb);
 	return false;
 }
