@@ -68,6 +68,8 @@ export class Devices {
     const { peer, mtu } = make.pair
     const ifindex = found ?? this.host.createVeth({ name, peerName: peer, mtu })
     for (const end of [name, peer]) this.host.sysctl(`ipv6/conf/${end}/disable_ipv6`, '1')
+    // bpf_fib_lookup asks for routes as seen from this device, and only where it forwards.
+    for (const family of ['ipv4', 'ipv6']) this.host.sysctl(`${family}/conf/${name}/forwarding`, '1')
     this.host.setLink(this.host.link(peer)!.ifindex, { mtu, up: true })
     this.host.setLink(ifindex, { alias: ALIAS + key, mtu, up: true })
     return ifindex
