@@ -2,11 +2,10 @@
 // What packet.h reads and what icmp.h, arp.h and nd.h make of packets, through a program that only does that.
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { defineFunction } from '../catalogue/define'
 import { eth, Frame, fragments } from '../testing/frame'
 import { loadFunction, type TestedFunction } from '../testing/harness'
+import { answers } from '../testing/kinds'
 
-const answers = defineFunction('answers', { doc: 'Answers.', ports: ['inside', 'outside'], config: {}, counters: {} })
 const [TOO_BIG, NO_ROUTE, NO_HOST, NO_PORT, PROHIBITED, TIME_EXCEEDED, RESET, ARP_REQUEST, ND_REQUEST, ONE_HOP] = Array.from(
   { length: 10 },
   (_, n) => 7000 + n

@@ -11,6 +11,10 @@ export const INSTANCE_OVERLAY = 3
 export const INSTANCE_REPLICA = 4
 export const INSTANCE_FIRST = 16
 
+/** The two ports of a kind that can stand in a workload port's chain. */
+export const INSIDE = 0
+export const OUTSIDE = 1
+
 /** Ports from PORT_LIKELY on are none: see likelySlot(). */
 export const LIKELY = 8
 export const PORT_LIKELY = PORTS_PER_INSTANCE - LIKELY

@@ -3,7 +3,17 @@
 
 import { type BpfMap, type Link, type Netlink, type Netns, native, type Program } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
-import { INSTANCE_FIRST, INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK, likelySlot, slotOf } from '../core/graph'
+import {
+  INSIDE,
+  INSTANCE_FIRST,
+  INSTANCE_OVERLAY,
+  INSTANCE_PORT,
+  INSTANCE_REPLICA,
+  INSTANCE_UPLINK,
+  likelySlot,
+  OUTSIDE,
+  slotOf
+} from '../core/graph'
 import { Instance, LoadedObject, type Table } from './instance'
 import { Network } from './network'
 
@@ -94,6 +104,13 @@ export class Host {
     this.instances.push(instance)
     instance.apply(config, surroundings)
     this.map('instances').putProgram(number, instance.entry)
+    return instance
+  }
+
+  /** A function for the chains of workload ports. */
+  async addChained(kind: FunctionKind, config: Record<string, unknown>): Promise<Instance> {
+    const instance = await this.addInstance(kind, config)
+    for (const port of [INSIDE, OUTSIDE]) this.stitch(instance.number, port, { target: 0, kind: 'ATTACHED_CHAIN' })
     return instance
   }
 

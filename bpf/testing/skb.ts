@@ -3,6 +3,7 @@
 
 const SIZE = 192
 const MARK = 8
+const PRIORITY = 32
 const CB = 48
 const GSO_SIZE = 176
 
@@ -11,9 +12,11 @@ export interface Context {
   mark: number
 }
 
+/** The priority is cb[0], as starter.bpf.c wants it. */
 export function encodeContext({ cb, mark, gso_size }: Context & { gso_size: number }): Buffer {
   const context = Buffer.alloc(SIZE)
   context.writeUInt32LE(mark >>> 0, MARK)
+  context.writeUInt32LE((cb[0] ?? 0) >>> 0, PRIORITY)
   for (const [n, word] of cb.entries()) context.writeUInt32LE(word >>> 0, CB + 4 * n)
   context.writeUInt32LE(gso_size, GSO_SIZE)
   return context

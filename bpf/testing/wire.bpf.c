@@ -10,6 +10,8 @@
 struct captured {
 	__u32 length; /* of the frame; what is kept of it may be less */
 	__u32 gso_size;
+	__u32 vlan_present;
+	__u32 vlan_tci; /* of the tag that the kernel keeps beside the frame */
 	__u8 bytes[CAPTURED_MAX];
 };
 
@@ -36,6 +38,8 @@ SEC("tc") int capture(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	record->length = skb->len;
 	record->gso_size = skb->gso_size;
+	record->vlan_present = skb->vlan_present;
+	record->vlan_tci = skb->vlan_tci;
 	if (kept > 0 && !bpf_skb_load_bytes(skb, 0, record->bytes, kept))
 		bpf_ringbuf_submit(record, 0);
 	else

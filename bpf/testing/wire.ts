@@ -64,8 +64,10 @@ export class Wire {
   }
 }
 
-/** As struct captured in wire.bpf.c. */
+/** As struct captured in wire.bpf.c. The kernel keeps the tag of a frame beside it: it is put back. */
 function decode(record: Buffer): Captured {
-  const length = record.readUInt32LE(0)
-  return { length, gso_size: record.readUInt32LE(4), bytes: Buffer.from(record.subarray(8, 8 + Math.min(length, record.length - 8))) }
+  const [length, gso_size, tagged, tci] = [0, 4, 8, 12].map(offset => record.readUInt32LE(offset)) as [number, number, number, number]
+  const frame = record.subarray(16, 16 + Math.min(length, record.length - 16))
+  const tag = Buffer.from([0x81, 0x00, tci >> 8, tci & 0xff])
+  return { length, gso_size, bytes: tagged ? Buffer.concat([frame.subarray(0, 12), tag, frame.subarray(12)]) : Buffer.from(frame) }
 }
