@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // The router: forwards IPv4 and IPv6 between its interfaces.
-#include "control.h"
+#include "answers.h"
+#include "questions.h"
 
 /* One hop less, and new addresses on the link. */
 static __always_inline bool rewrite(struct __sk_buff *skb, const struct way *way)

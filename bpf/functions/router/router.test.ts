@@ -565,7 +565,9 @@ test('errors and questions are held to control_rate, each by itself', () => {
     { ttl_exceeded: 1, limited: 1 }
   ])
   const asked = (last: number) => tested.send(ip(`10.0.2.${last}`).udp()).counted
+  tested.table('learned').put({ address: '10.0.2.99', scope: 0 }, { confirmed: now() - 61_000_000_000n, asked: 0n, mac: MACS.eve, port: 1 })
   expect([asked(100), asked(101)]).toEqual([{ requests: 1 }, { unresolved: 1, limited: 1 }])
+  expect([asked(99), asked(99)]).toEqual([{ limited: 1 }, {}])
   tested.apply(CONFIG, surroundings)
   for (const limit of [0, 1]) tested.table('limits').put(limit, 0n)
 })

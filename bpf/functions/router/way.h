@@ -133,7 +133,7 @@ static __always_inline int follow_routes(struct __sk_buff *skb, const struct hea
 	return verdict;
 }
 
-/* The packet's way; `detail` is what control.h has to know where there is none. */
+/* The packet's way; `detail` is what punt() has to know where there is none. */
 static __always_inline int find_way(struct __sk_buff *skb, const struct headers *headers,
 				    struct way *way, __u32 *detail)
 {
