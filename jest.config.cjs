@@ -3,7 +3,7 @@
 
 const project = (displayName, ...roots) => ({
   displayName,
-  roots: roots.map((root) => `<rootDir>/${root}`),
+  roots: roots.map(root => `<rootDir>/${root}`),
   testMatch: ['**/*.test.ts'],
   testEnvironment: 'node',
   moduleFileExtensions: ['ts', 'js', 'cjs', 'json', 'node'],
@@ -18,6 +18,6 @@ module.exports = {
     project('native', 'native'),
     project('agent', 'agent'),
     project('provider', 'provider/core'),
-    project('acceptance', 'acceptance')
+    { ...project('acceptance', 'acceptance'), setupFilesAfterEnv: ['<rootDir>/acceptance/patience.ts'] }
   ]
 }
