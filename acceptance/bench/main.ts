@@ -12,6 +12,7 @@ import { functionCreateMs, providerStartMs, restitch, terraformSeconds } from '.
 import { figures, isMet, type Results } from './figures'
 import { ownScenarios } from './own'
 import { chart, type Machine, markdown, plainText } from './report'
+import { measureStitching } from './stitching'
 import { measureTraffic } from './traffic'
 
 const USAGE = `Usage: npm run bench -- [PART …] [--rounds N] [--ms N] [--ports N,…] [--write]
@@ -43,6 +44,9 @@ async function compileClient(): Promise<string> {
 const PARTS: Record<string, (lab: Lab, options: Options, results: Results) => Promise<void>> = {
   traffic: async (lab, { rounds, milliseconds }, results) => {
     results.traffic = await measureTraffic({ rounds, milliseconds, rr: await compileClient(), lab, say })
+  },
+  stitching: async (_lab, { rounds }, results) => {
+    Object.assign(results, await measureStitching(rounds))
   },
   control: async (lab, _options, results) => {
     await ownScenarios(lab)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The project's commands: `node acceptance/setup/main.mjs setup|demo|lab|test|bench|generate|format`. Plain Node: it runs before anything is installed.
 
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { buildSteps, findCli, generationSteps } from './build.mjs'
 import { attached, Failure } from './commands.mjs'
 import { checkDevices, checkMachine, debianPackages } from './machine.mjs'
@@ -45,6 +46,18 @@ async function setUp() {
   say('set-up is complete')
 }
 
+/** Bundled modules find what lies beside them as if each were still in its own folder. */
+const inPlace = {
+  name: 'in place',
+  setup: build => {
+    build.onResolve({ filter: /\.node$/ }, ({ path, resolveDir }) => ({ path: join(resolveDir, path), external: true }))
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const contents = readFileSync(path, 'utf8').replaceAll('__dirname', JSON.stringify(dirname(path)))
+      return { contents, loader: 'ts' }
+    })
+  }
+}
+
 /** Bundles acceptance/<name>/main.ts and runs it on the user's terminal. */
 async function runTypeScript(name, args) {
   await setUp()
@@ -55,7 +68,7 @@ async function runTypeScript(name, args) {
     outfile: bundle,
     bundle: true,
     platform: 'node',
-    external: ['*.node', 'lmdb'],
+    plugins: [inPlace],
     logLevel: 'error'
   })
   return attached('node', [bundle, ...args], { env: { INKEV_CLI: findCli(root) } })

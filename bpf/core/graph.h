@@ -217,12 +217,27 @@ static __always_inline bool arrive(struct __sk_buff *skb, union attachment to)
 	return true;
 }
 
-static __always_inline void jump_likely(struct __sk_buff *skb, __u32 n, __u32 number)
+/*
+ * Calls the program in the slot of one of this function's ports, a constant; returns where there is
+ * none. The port in the text keeps the compiler from merging the calls of several ports into one:
+ * the JIT makes a direct jump only of a call that knows one slot (17 ns less).
+ */
+static __always_inline void call_slot_of(struct __sk_buff *skb, const __u32 port)
 {
-	__u32 slot = instance << PORT_BITS | (PORT_LIKELY + n);
+	asm volatile("r1 = %[skb]\n\t"
+		     "r2 = %[panel]\n\t"
+		     "r3 = %[slot]\n\t"
+		     "call %[tail_call] // port %[port]"
+		     :
+		     : [skb] "r"(skb), [panel] "r"(&panel), [slot] "r"(instance << PORT_BITS | port),
+		       [tail_call] "i"(BPF_FUNC_tail_call), [port] "i"(port)
+		     : "r0", "r1", "r2", "r3", "r4", "r5");
+}
 
-	if (read_stitch(slot).target == number)
-		bpf_tail_call(skb, &panel, slot);
+static __always_inline void jump_likely(struct __sk_buff *skb, const __u32 n, __u32 number)
+{
+	if (stitch_at(PORT_LIKELY + n).target == number)
+		call_slot_of(skb, PORT_LIKELY + n);
 }
 
 /* Hands the packet to a function by its number. */
@@ -266,11 +281,11 @@ static __always_inline int enter(struct __sk_buff *skb, union attachment to)
  * direct jump. A program that is not `to`'s, as the slot is written a moment before or after the
  * stitch, passes it on.
  */
-static __always_inline int jump(struct __sk_buff *skb, __u32 slot, union attachment to)
+static __always_inline int jump(struct __sk_buff *skb, const __u32 port, union attachment to)
 {
 	if (!arrive(skb, to))
 		return drop(skb, CORE_LOOP);
-	bpf_tail_call(skb, &panel, slot);
+	call_slot_of(skb, port);
 	bpf_tail_call(skb, &instances, to.target);
 	return drop(skb, CORE_MISSING);
 }
@@ -360,11 +375,10 @@ static __always_inline int deliver(struct __sk_buff *skb, __u32 workload_id)
  */
 static __always_inline int forward(struct __sk_buff *skb, __u32 port)
 {
-	__u32 slot = instance << PORT_BITS | (port % PORTS_PER_INSTANCE);
-	union attachment to = read_stitch(slot);
+	union attachment to = stitch_at(port);
 
 	if (to.kind == ATTACHED_FUNCTION && __builtin_constant_p(port))
-		return jump(skb, slot, to);
+		return jump(skb, port, to);
 	if (to.kind == ATTACHED_CHAIN)
 		to = next_in_chain(skb, port);
 	return leave(skb, to);
