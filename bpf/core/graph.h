@@ -224,14 +224,15 @@ static __always_inline bool arrive(struct __sk_buff *skb, union attachment to)
  */
 static __always_inline void call_slot_of(struct __sk_buff *skb, const __u32 port)
 {
-	asm volatile("r1 = %[skb]\n\t"
-		     "r2 = %[panel]\n\t"
-		     "r3 = %[slot]\n\t"
-		     "call %[tail_call] // port %[port]"
-		     :
-		     : [skb] "r"(skb), [panel] "r"(&panel), [slot] "r"(instance << PORT_BITS | port),
-		       [tail_call] "i"(BPF_FUNC_tail_call), [port] "i"(port)
-		     : "r0", "r1", "r2", "r3", "r4", "r5");
+	asm volatile(
+		"r1 = %[skb]\n\t"
+		"r2 = %[panel]\n\t"
+		"r3 = %[slot]\n\t"
+		"call %[tail_call] // port %[port]"
+		:
+		: [skb] "r"(skb), [panel] "r"(&panel), [slot] "r"(instance << PORT_BITS | port),
+		  [tail_call] "i"(BPF_FUNC_tail_call), [port] "i"(port)
+		: "r0", "r1", "r2", "r3", "r4", "r5");
 }
 
 static __always_inline void jump_likely(struct __sk_buff *skb, const __u32 n, __u32 number)
