@@ -2,7 +2,6 @@
 // The one writer: brings the kernel to the desired state, pass by pass, and says of each resource how it fares.
 
 import { EventEmitter } from 'node:events'
-import { isDeepStrictEqual } from 'node:util'
 import type { Image } from '@inkev/bpf/catalogue/define'
 import type { NativeError } from '@inkev/native'
 import { InkevError } from '../api/errors'
@@ -13,6 +12,7 @@ import type { Desired, HostFacts } from './model/desired'
 import { buildGraph, type Graph } from './model/graph'
 import type { Numbers } from './model/surroundings'
 import { numbersOf, numbersWanted } from './numbers'
+import { Encoder } from './plan/encoder'
 import { type Generation, Images } from './plan/images'
 import { planFilling, planMaking, planRemoval, planWiring, type Step } from './plan/plan'
 import type { ImageWish } from './plan/state'
@@ -54,6 +54,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   /** Why resources are left out of the wiring, by their keys. */
   private blocked = new Map<string, string>()
   private lastFailures = new Map<string, InkevError>()
+  private readonly encoder = new Encoder()
   private readonly images: Images
   /** What the verifier refused is refused again: it is not loaded twice. By key, with the digest of the object. */
   private readonly refused = new Map<string, { digest: string; error: InkevError }>()
@@ -62,7 +63,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
 
   constructor(private readonly options: ReconcilerOptions) {
     super()
-    this.images = new Images(options.objects)
+    this.images = new Images(options.objects, this.encoder)
     this.graph = buildGraph(options.desired(), options.facts())
   }
 
@@ -123,7 +124,8 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
       actual: kernel.actual,
       specs: objects.get('port').spec.maps,
       broken,
-      vxlanPort
+      vxlanPort,
+      encoder: this.encoder
     })
     await this.perform(planWiring(wishes, wiring, kernel.actual))
     await this.perform(planRemoval(wishes, kernel.actual))
@@ -196,7 +198,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const road = [...this.failures].find(([key]) => key === WHOLE || key.startsWith(`${WHOLE}/`))?.[1]
     const statuses = new Map([...this.graph.statuses].map(([key, status]) => [key, this.statusOf(key, status, road)]))
     const keys = new Set([...statuses.keys(), ...this.statuses.keys()])
-    const changed = [...keys].filter(key => !isDeepStrictEqual(statuses.get(key), this.statuses.get(key)))
+    const changed = [...keys].filter(key => !equalStatus(statuses.get(key), this.statuses.get(key)))
     this.statuses = statuses
     for (const key of changed) this.emit('status', key, statuses.get(key))
   }
@@ -212,6 +214,10 @@ function nextBatch(steps: Step[], position: number): Step[] {
   const isLoad = (step: Step | undefined) => step?.do === 'load' && !step.key.startsWith('core/')
   const batch = steps.slice(position, position + PARALLEL_LOADS)
   return batch.every(isLoad) ? batch : batch.slice(0, 1)
+}
+
+function equalStatus(a: Status | undefined, b: Status | undefined): boolean {
+  return a === b || (a?.state === b?.state && a?.reason === b?.reason)
 }
 
 function asInkevError(error: Error): InkevError {

@@ -72,7 +72,8 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   ready = true
 
   let settling: NodeJS.Timeout | undefined
-  const watch = netlink.watch(() => {
+  const watch = netlink.watch(({ type, ifindex }) => {
+    if (type !== 'lost' && !(type === 'link_gone' && kernel.owns(ifindex))) return
     settling ??= setTimeout(() => {
       settling = undefined
       reconciler.check()

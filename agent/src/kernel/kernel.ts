@@ -62,6 +62,14 @@ export class Kernel {
     return !isDeepStrictEqual(before, [actual.namespaces, actual.devices, actual.hooks])
   }
 
+  /** Whether a device that is gone was ours. */
+  owns(ifindex: number): boolean {
+    return (
+      [...this.actual.devices.values()].some(device => device.ifindex === ifindex) ||
+      [...this.actual.hooks.values()].some(hook => hook.ifindex === ifindex)
+    )
+  }
+
   /** Reads maps of objects that were taken over, by key of the object and name of the map, so that an image can be compared with them. */
   readImages(wished: Iterable<[key: string, maps: Iterable<string>]>): void {
     for (const [key, maps] of wished) {

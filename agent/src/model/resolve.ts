@@ -24,9 +24,15 @@ export function subnetsOf(network: Network): Subnet[] {
 }
 
 /** Undefined for an existing device without a declared address: what lives behind it, its packets tell. */
-export function macOf(name: string, { mac, network, netns }: WorkloadPort): string | undefined {
-  return mac ?? (netns === undefined ? undefined : derivedMac('port', network ?? '', name))
+export function macOf(name: string, port: WorkloadPort): string | undefined {
+  if (port.mac !== undefined || port.netns === undefined) return port.mac
+  const mac = derivedMacs.get(port) ?? derivedMac('port', port.network ?? '', name)
+  derivedMacs.set(port, mac)
+  return mac
 }
+
+/** A digest for each port in each pass would be felt. */
+const derivedMacs = new WeakMap<WorkloadPort, string>()
 
 export function portMtuOf({ mtu, network }: WorkloadPort, { networks }: Desired, facts: HostFacts): number {
   return mtu ?? mtuOf(networks.get(network ?? ''), facts)

@@ -3,7 +3,7 @@
 
 import { isIP } from 'node:net'
 import { cidrContains } from '@inkev/bpf/catalogue/addresses'
-import { type Desired, type HostFacts, resourceKey, splitKey, type WorkloadPort } from './desired'
+import { type Desired, type HostFacts, type Network, resourceKey, splitKey, type WorkloadPort } from './desired'
 import { macOf, mtuOf, portMtuOf, type Subnet, subnetsOf } from './resolve'
 
 /** What lies behind a port of an instance, or behind a workload's chain: a port of an instance, or a workload. */
@@ -93,8 +93,19 @@ export function interfaceWorkload(desired: Desired, facts: HostFacts, device: st
   }
 }
 
+/** What was last made of a port, which is the same as long as its configuration and its network's are. */
+const veths = new WeakMap<WorkloadPort, { network: Network | undefined; mtu: number; veth: Veth }>()
+
 function vethOf({ networks }: Desired, port: WorkloadPort, mac: string, mtu: number): Veth {
   const network = networks.get(port.network ?? '')
+  const known = veths.get(port)
+  if (known && known.network === network && known.mtu === mtu && known.veth.mac === mac) return known.veth
+  const veth = makeVeth(network, port, mac, mtu)
+  veths.set(port, { network, mtu, veth })
+  return veth
+}
+
+function makeVeth(network: Network | undefined, port: WorkloadPort, mac: string, mtu: number): Veth {
   const placed = port.ip_addresses.map(address => ({
     address,
     subnet: network && subnetsOf(network).find(({ cidr }) => cidrContains(cidr, address))

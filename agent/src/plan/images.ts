@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the maps of each instance should hold, in bytes. Remembers the last answer for each: most instances stay as they are.
 
-import { encodeEntries, type MapSpec } from '@inkev/bpf/catalogue/btf'
+import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import { configEntry } from '@inkev/bpf/catalogue/config'
-import type { Entry, Image, Surroundings } from '@inkev/bpf/catalogue/define'
+import type { Image, Surroundings } from '@inkev/bpf/catalogue/define'
 import type { Graph, Instance } from '../model/graph'
 import { type Numbers, surroundingsOf } from '../model/surroundings'
-import { digestOf } from './digest'
-import type { Entries, ImageWish } from './state'
+import { asJson, digestOf } from './digest'
+import type { Encoder } from './encoder'
+import type { ImageWish } from './state'
 
 /** What the agent must know of compiled objects. */
 export interface CompiledObjects {
@@ -39,11 +40,14 @@ interface Made {
 export class Images {
   private readonly made = new Map<string, Made>()
 
-  constructor(private readonly objects: CompiledObjects) {}
+  constructor(
+    private readonly objects: CompiledObjects,
+    private readonly encoder: Encoder
+  ) {}
 
   /** `stored` are the generations so far; those in `generations` must be stored before the images are used. */
   make(graph: Graph, numbers: Numbers, stored: ReadonlyMap<string, Generation>): ImagesMade {
-    for (const key of this.made.keys()) if (!graph.instances.has(key)) this.made.delete(key)
+    for (const key of this.made.keys()) if (!graph.instances.has(key)) this.forget(key)
     const result: ImagesMade = { images: new Map(), generations: new Map(), failures: new Map() }
     for (const [key, instance] of graph.instances)
       try {
@@ -61,6 +65,11 @@ export class Images {
     return this.made.get(key)?.labels
   }
 
+  private forget(key: string): void {
+    this.made.delete(key)
+    this.encoder.forget(key)
+  }
+
   private makeOne(graph: Graph, numbers: Numbers, instance: Instance, stored: Generation | undefined): Made {
     const { key, kind, config } = instance
     const { digest: object, spec } = this.objects.get(kind.kind)
@@ -70,7 +79,14 @@ export class Images {
     const same = before?.config === config && before.surroundings === surroundings && before.object === object
     if (before && same && before.generation.digest === stored?.digest) return before
     const { image, generation } = nextImage(instance, situation, stored)
-    const made = { config, surroundings, object, generation, labels: image.labels, wish: encodeImage(spec.maps, instance, image) }
+    const made = {
+      config,
+      surroundings,
+      object,
+      generation,
+      labels: image.labels,
+      wish: encodeImage(this.encoder, spec.maps, instance, image)
+    }
     this.made.set(key, made)
     return made
   }
@@ -93,25 +109,19 @@ export function nextImage(
 }
 
 function digestOfImage(image: Image): string {
-  return digestOf(JSON.stringify(image, (_, field) => (typeof field === 'bigint' ? `${field}n` : field)))
+  return digestOf(asJson(image))
 }
 
 export function encodeImage(
+  encoder: Encoder,
   specs: ReadonlyMap<string, MapSpec>,
-  { kind, config }: Pick<Instance, 'kind' | 'config'>,
+  { key, kind, config }: Pick<Instance, 'key' | 'kind' | 'config'>,
   image: Image
 ): ImageWish {
   const scalars = configEntry(kind, config)
   const maps = { ...image.maps, ...(scalars && { config: [scalars] }) }
   return {
-    maps: new Map(Object.entries(maps).map(([map, entries]) => [map, encode(specs, map, entries)])),
-    commit: new Map(image.commit ? [[image.commit.map, encode(specs, image.commit.map, image.commit.entries)]] : [])
+    maps: new Map(Object.entries(maps).map(([map, entries]) => [map, encoder.encode(key, specs, map, entries)])),
+    commit: new Map(image.commit ? [[image.commit.map, encoder.encode(key, specs, image.commit.map, image.commit.entries)]] : [])
   }
-}
-
-/** Throws MismatchError where an entry is not of the map's types. */
-export function encode(specs: ReadonlyMap<string, MapSpec>, map: string, entries: Entry[]): Entries {
-  const spec = specs.get(map)
-  if (!spec) throw new RangeError(`the object has no map ${map}`)
-  return new Map(encodeEntries(spec, entries).map(([key, value]) => [key.toString('hex'), value.toString('hex')]))
 }

@@ -74,7 +74,10 @@ export function planFilling(wishes: Wishes, actual: Actual): Step[] {
   return planImages(wishes, actual, running => !running)
 }
 
-/** A re-stitched port leads to its new end before the images follow, and before the old way is taken apart. */
+/**
+ * A re-stitched port leads to its new end before the images follow, and before the old way is taken apart. Devices go before their hooks, which then cost the
+ * kernel nothing.
+ */
 export function planWiring(wishes: Wishes, wiring: Wiring, actual: Actual): Step[] {
   const hooks = [...wiring.hooks.values()].filter(wish => differs(wish, actual))
   return [
@@ -82,6 +85,7 @@ export function planWiring(wishes: Wishes, wiring: Wiring, actual: Actual): Step
     ...planImages(wishes, actual, running => running),
     ...ENTRANCES.flatMap(map => planPuts(map, wiring, actual)),
     ...hooks.map(wish => ({ do: 'attach', key: wish.key, wish }) as const),
+    ...gone(actual.devices, wishes.devices).map(key => ({ do: 'unmake', key }) as const),
     ...gone(actual.hooks, wiring.hooks).map(key => ({ do: 'detach', key }) as const),
     ...SHARED_MAPS.toReversed().flatMap(map => planDeletes(map, wiring, actual))
   ]
@@ -93,7 +97,6 @@ export function planRemoval(wishes: Wishes, actual: Actual): Step[] {
   return [
     ...stale.map(([key]) => ({ do: 'tidy', key }) as const),
     ...gone(actual.objects, wishes.objects).map(key => ({ do: 'unload', key }) as const),
-    ...gone(actual.devices, wishes.devices).map(key => ({ do: 'unmake', key }) as const),
     ...gone(actual.namespaces, wishes.namespaces).map(key => ({ do: 'dissolve', key }) as const),
     ...(wishes.objects.size === 0 && actual.shared.size > 0 ? [{ do: 'clear', key: 'core' } as const] : [])
   ]

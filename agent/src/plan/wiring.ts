@@ -7,7 +7,7 @@ import { type HostFacts, inWords, resourceKey } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
 import type { Numbers } from '../model/surroundings'
 import { isVeth, OVERLAY, type Target, type Workload } from '../model/workloads'
-import { encode } from './images'
+import type { Encoder } from './encoder'
 import type { SharedMap } from './plan'
 import { type Actual, type Entries, type HookWish, programValue, type Wiring } from './state'
 import { REPLICA, ROAD, type RoadObject, roadKey, VXLAN } from './wishes'
@@ -28,6 +28,7 @@ export interface WiringInput {
   /** Keys of objects that must not be used though they are there: their maps could not be filled. */
   broken: ReadonlySet<string>
   vxlanPort: number
+  encoder: Encoder
 }
 
 /** The wiring, and why resources are left out of it, by their keys. */
@@ -251,7 +252,7 @@ class Wirer {
   }
 
   private encode(map: SharedMap, entries: Entry[]): Entries {
-    return encode(this.input.specs, map, entries)
+    return this.input.encoder.encode('', this.input.specs, map, entries)
   }
 }
 
