@@ -239,10 +239,12 @@ __noinline bool rewrite_to_tcp_reset(struct __sk_buff *skb, const struct packet 
 	       write_reply_headers(skb, packet, &packet->destination, IPPROTO_TCP, sizeof(tcp));
 }
 
+/* Also a later fragment of what may be one: each becomes a fragment of the reply. */
 static __always_inline bool is_echo_request(const struct packet *packet)
 {
-	return packet->fragment == WHOLE && is_icmp(packet) &&
-	       packet->icmp_type == (packet->family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST);
+	__u8 type = packet->family == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST;
+
+	return is_icmp(packet) && (packet->fragment == LATER_FRAGMENT || packet->icmp_type == type);
 }
 
 static __always_inline bool rewrite_echo_addresses(struct __sk_buff *skb,
@@ -276,8 +278,11 @@ static __always_inline bool rewrite_to_echo_reply(struct __sk_buff *skb,
 	__u8 type = packet->family == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY;
 	__u32 checksum = packet->l4 + offsetof(struct icmp_header, checksum);
 
-	return swap_macs(skb) && rewrite_echo_addresses(skb, packet) &&
-	       !bpf_l4_csum_replace(skb, checksum, bpf_htons(packet->icmp_type << 8),
+	if (!swap_macs(skb) || !rewrite_echo_addresses(skb, packet))
+		return false;
+	if (packet->fragment == LATER_FRAGMENT)
+		return true;
+	return !bpf_l4_csum_replace(skb, checksum, bpf_htons(packet->icmp_type << 8),
 				    bpf_htons(type << 8), 2) &&
 	       !bpf_skb_store_bytes(skb, packet->l4, &type, sizeof(type), BPF_F_RECOMPUTE_CSUM);
 }
