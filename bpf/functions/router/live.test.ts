@@ -123,6 +123,7 @@ describe.each([
   test('the gateway answers pings, of each of its addresses', () => {
     expect(alice.ping(gateway)).toBe(2)
     expect(alice.ping(n === 0 ? '10.2.0.254' : 'fd02::fe')).toBe(2)
+    expect(alice.ping(gateway, { options: ['-s', '4000'] })).toBe(2)
   })
 })
 
