@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ErrorCode } from '@inkev/agent/api/errors'
 import { API_VERSION, type ErrorBody, type Host, type ResourceType, type Status } from '@inkev/agent/api/resources'
 import { type Answer, type Ask, type Connection, connectTo, type Endpoint } from './http'
+import { log } from './log'
 import type { Members } from './value'
 
 /** An agent's object: its configuration, how it fares, and what the agent computed. */
@@ -91,20 +92,20 @@ export class Agent {
   /** Answers undefined where the object is not what the guard expects. */
   async put(type: ResourceType, name: string, body: Members, guard: Guard, signal: AbortSignal): Promise<Stored | undefined> {
     const headers: Record<string, string> = guard === 'absent' ? { 'if-none-match': '*' } : guard ? { 'if-match': guard.tag } : {}
-    const answer = await this.#write(type, { method: 'PUT', path: pathOf(type, name), body, headers, signal }, [412])
+    const answer = await this.#write([type], { method: 'PUT', path: pathOf(type, name), body, headers, signal }, [412])
     return answer.status === 412 ? undefined : stored(answer)
   }
 
   /** Deleting what is not there is success. */
   async delete(type: ResourceType, name: string, signal: AbortSignal): Promise<void> {
-    await this.#write(type, { method: 'DELETE', path: pathOf(type, name), signal }, [404])
+    await this.#write([type], { method: 'DELETE', path: pathOf(type, name), signal }, [404])
   }
 
   /** Writes directory records in one request. */
   async bulk(operations: Operation[], signal: AbortSignal): Promise<void> {
     if (operations.length === 0) return
-    const answer = await this.#ask({ method: 'POST', path: '/v1/bulk', body: operations, signal })
-    for (const { resource } of operations) this.#lists.delete(resource)
+    const written = new Set(operations.map(({ resource }) => resource))
+    const answer = await this.#write([...written], { method: 'POST', path: '/v1/bulk', body: operations, signal })
     const refused = (answer.body as { status: number; body: unknown }[]).find(
       ({ status }, index) => status >= 400 && !(status === 404 && operations[index]!.method === 'DELETE')
     )
@@ -150,11 +151,11 @@ export class Agent {
     )
   }
 
-  async #write(type: ResourceType, ask: Ask, expected: number[]): Promise<Answer> {
+  async #write(types: ResourceType[], ask: Ask, expected: number[] = []): Promise<Answer> {
     try {
       return await this.#ask(ask, expected)
     } finally {
-      this.#lists.delete(type)
+      for (const type of types) this.#lists.delete(type)
     }
   }
 
@@ -163,9 +164,7 @@ export class Agent {
     const begun = performance.now()
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
-        const answer = await this.#connection(ask).catch(error => {
-          throw this.#unreachable(error, ask.signal)
-        })
+        const answer = await this.#once(ask)
         if (answer.status < 400 || expected.includes(answer.status)) return answer
         throw this.#refusal(answer)
       } catch (error) {
@@ -173,6 +172,21 @@ export class Agent {
         if (performance.now() - begun + wait > patienceFor(error, ask)) throw error
         await sleep(wait, undefined, { signal: ask.signal })
       }
+    }
+  }
+
+  async #once(ask: Ask): Promise<Answer> {
+    const begun = performance.now()
+    const said = (outcome: string | number) =>
+      log('debug', `${ask.method} ${ask.path}`, { host: this.name, outcome, ms: Math.round(performance.now() - begun) })
+    try {
+      const answer = await this.#connection(ask)
+      said(answer.status)
+      return answer
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      said(code ?? message)
+      throw this.#unreachable(error as NodeJS.ErrnoException, ask.signal)
     }
   }
 

@@ -3,6 +3,10 @@
 
 export type Level = 'debug' | 'info' | 'warn' | 'error'
 
-export function log(level: Level, message: string, fields: Record<string, string | number | boolean> = {}): void {
-  process.stderr.write(`${JSON.stringify({ ...fields, level, message })}\n`)
+const { TF_LOG, TF_LOG_PROVIDER, TF_LOG_PROVIDER_INKEV } = process.env
+const isRead = Boolean(TF_LOG_PROVIDER_INKEV ?? TF_LOG_PROVIDER ?? TF_LOG)
+
+/** Lines of level debug are written only where somebody asked for a log. */
+export function log(level: Level, message: string, fields: Record<string, string | number> = {}): void {
+  if (isRead || level !== 'debug') process.stderr.write(`${JSON.stringify({ ...fields, level, message })}\n`)
 }
