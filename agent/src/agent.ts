@@ -106,13 +106,13 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     }
   }
 
-  /** Finds what must be refused: each refusal changes the state by which the others are judged. */
+  /** Finds what must be refused: each refusal changes the state by which the others are judged. Of two that clash the earlier one stands. */
   private settle(planned: Planned[]): void {
     const draft = copyOf(this.desired())
     for (const { type, name, config, error } of planned) if (!error) set(draft, type, name, config)
     for (let refused = true; refused; ) {
       refused = false
-      for (const each of planned.filter(({ error }) => !error)) {
+      for (const each of planned.filter(({ error }) => !error).toReversed()) {
         const error = this.fault(draft, each)
         if (!error) continue
         each.error = error
