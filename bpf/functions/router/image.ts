@@ -33,7 +33,8 @@ export function routerImage(config: RouterConfig, surroundings: Surroundings): I
       next_hops: nextHops,
       routes4: targets.filter(({ prefix }) => prefix.family === 4).map(entryOf),
       routes6: targets.filter(({ prefix }) => prefix.family === 6).map(entryOf)
-    }
+    },
+    labels: { interfaces: Object.fromEntries([...ports].map(([name, port]) => [String(port), name])) }
   }
 }
 
