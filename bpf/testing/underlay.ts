@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two hosts and the wire between them.
+// What joins hosts in tests: namespaces with a device called `uplink`, and the wire or router between them.
 
 import { execFileSync } from 'node:child_process'
 import { native } from '@inkev/native'
@@ -7,26 +7,53 @@ import { Host } from './host'
 
 export const UPLINK = 'uplink'
 export const VTEPS = ['192.0.2.1', '192.0.2.2'] as const
+const COMMAND_LIMIT_MS = 30_000
 
-let pairs = 0
+let made = 0
 
-/** Names of two namespaces, joined by a veth pair whose ends are called `uplink` and have the addresses given. */
+/** A new namespace. */
+export function makeNamespace(): string {
+  const name = `k${process.pid.toString(36)}${(made++).toString(36)}`
+  native.net.createNetns(name).close()
+  runIn(name, 'ip', 'link', 'set', 'lo', 'up')
+  return name
+}
+
+/** Commands in a namespace; what the last prints. */
+export function runIn(namespace: string, ...command: string[]): string {
+  const options = { encoding: 'utf8', timeout: COMMAND_LIMIT_MS, stdio: 'pipe' } as const
+  return execFileSync('ip', ['netns', 'exec', namespace, ...command], options)
+}
+
+/** Lines of `ip`, each in the namespace. */
+export function configure(namespace: string, ...lines: string[]): void {
+  for (const line of lines) runIn(namespace, 'ip', ...line.split(' '))
+}
+
+interface End {
+  namespace: string
+  device: string
+  /** With its length. */
+  address: string
+}
+
+/** A veth pair. */
+export function join(...ends: [End, End]): void {
+  const [a, b] = ends
+  configure(a.namespace, `link add ${a.device} type veth peer name ${b.device} netns ${b.namespace}`)
+  for (const { namespace, device, address } of ends)
+    configure(namespace, `address add ${address} dev ${device}${address.includes(':') ? ' nodad' : ''}`, `link set ${device} up`)
+}
+
+/** Two namespaces whose devices `uplink` are joined. */
 export function joinNamespaces(vteps: readonly string[] = VTEPS): [string, string] {
-  const unique = `k${process.pid.toString(36)}${(pairs++).toString(36)}`
-  const names: [string, string] = [`${unique}a`, `${unique}b`]
-  const [near, far] = names.map(name => native.net.createNetns(name))
-  const [nearNet, farNet] = [native.net.open(near), native.net.open(far)]
-  nearNet.createVeth({ name: UPLINK, peerName: UPLINK, peerNetns: far })
-  for (const [n, net] of [nearNet, farNet].entries()) {
-    const { ifindex } = net.link(UPLINK)!
-    net.sysctl(`ipv6/conf/${UPLINK}/accept_dad`, '0')
-    for (const index of [net.link('lo')!.ifindex, ifindex]) net.setLink(index, { up: true })
-    net.addAddress(ifindex, vteps[n]!.includes(':') ? `${vteps[n]}/64` : `${vteps[n]}/24`)
-    net.close()
-  }
-  near!.close()
-  far!.close()
-  return names
+  const [near, far] = vteps.map(vtep => ({
+    namespace: makeNamespace(),
+    device: UPLINK,
+    address: `${vtep}/${vtep.includes(':') ? 64 : 24}`
+  }))
+  join(near!, far!)
+  return [near!.namespace, far!.namespace]
 }
 
 /** Two hosts with the road in them. */
@@ -38,9 +65,4 @@ export async function twoHosts(vteps: readonly string[] = VTEPS): Promise<[Host,
     for (const name of names) native.net.deleteNetns(name)
     throw error
   }
-}
-
-/** A command in a namespace; what it prints. */
-export function runIn(namespace: string, ...command: string[]): string {
-  return execFileSync('ip', ['netns', 'exec', namespace, ...command], { encoding: 'utf8', timeout: 30_000, stdio: 'pipe' })
 }

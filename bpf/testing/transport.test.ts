@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tunnels between hosts, on real devices: whole GSO trains, MTUs, congestion marks, and far sides that are plain Linux.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { native } from '@inkev/native'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { eth } from './frame'
+import { Host } from './host'
+import type { Network } from './network'
+import { parse } from './parse'
+import { bulk } from './traffic'
+import { configure, join, joinNamespaces, makeNamespace, runIn, twoHosts, UPLINK, VTEPS } from './underlay'
+import { Wire } from './wire'
+import { Workload } from './workload'
+
+const mac = (n: number) => `02:00:00:00:02:0${n}`
+const place = (n: number, mtu = 1450) => ({ mac: mac(n), addresses: [`10.2.0.${n}/24`, `fd02::${n}/64`], mtu })
+
+/** What is closed behind each test, last made first. */
+const made: Array<() => void> = []
+afterEach(() => {
+  for (const close of made.splice(0).reverse()) close()
+})
+const closing = <T extends { close(): void }>(thing: T): T => {
+  made.push(() => thing.close())
+  return thing
+}
+const removing = (namespace: string): string => {
+  made.push(() => native.net.deleteNetns(namespace))
+  return namespace
+}
+
+/** One network, on both hosts. */
+async function spanned([near, far]: [Host, Host], vni = 100): Promise<[Network, Network]> {
+  const networks: [Network, Network] = [await near.addNetwork(vni), await far.addNetwork(vni)]
+  networks[0].span(far.vtep)
+  networks[1].span(near.vtep)
+  return networks
+}
+
+async function hostsWithNetwork(vteps?: readonly string[]): Promise<[Network, Network]> {
+  return spanned((await twoHosts(vteps)).map(closing) as [Host, Host])
+}
+
+describe('between two hosts', () => {
+  test('a train of segments crosses whole, and fast', async () => {
+    const names = joinNamespaces()
+    const netns = closing(native.net.openNetns(`/run/netns/${names[1]}`))
+    const net = closing(native.net.open(netns))
+    const uplink = closing(await Wire.at(netns, net.link(UPLINK)!.ifindex))
+    const hosts = [closing(await Host.create(names[0], VTEPS[0], UPLINK)), closing(await Host.create(names[1], VTEPS[1], UPLINK))]
+    const [near, far] = await spanned(hosts as [Host, Host])
+    const [a, c] = [await near.addWorkload('a', place(1)), await far.addWorkload('c', place(3))]
+    for (const address of c.ips) {
+      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(1e8)
+      for (const wire of [uplink, c.wire]) expect(Math.max(...(await wire.captured()).map(({ length }) => length))).toBeGreaterThan(20_000)
+    }
+  })
+
+  test('datagrams cross', async () => {
+    const [near, far] = await hostsWithNetwork()
+    const [a, c] = [await near.addWorkload('a', place(1)), await far.addWorkload('c', place(3))]
+    for (const address of c.ips) expect(await bulk(a.name, c.name, address, { datagrams: 1000 })).toBeGreaterThan(1e8)
+  })
+
+  test.each([0, 1])('a packet that is too big draws an error that names the MTU, family %i', async family => {
+    const [near, far] = await hostsWithNetwork()
+    const [a, c] = [await near.addWorkload('a', place(1, 1500)), await far.addWorkload('c', place(3, 1500))]
+    const address = c.ips[family]!
+    expect(a.ping(address)).toBe(2)
+    expect(a.ping(address, { options: ['-M', 'do', '-s', '1440'] })).toBe(0)
+    expect(a.run('ip', 'route', 'get', address)).toContain('mtu 1450')
+    expect(near.host.counters('overlay').too_big).toBeGreaterThan(0)
+  })
+
+  test.each([0, 1])('TCP of workloads whose MTU is too large finds the right size, family %i', async family => {
+    const [near, far] = await hostsWithNetwork()
+    const [a, c] = [await near.addWorkload('a', place(1, 1500)), await far.addWorkload('c', place(3, 1500))]
+    expect(await bulk(a.name, c.name, c.ips[family]!)).toBeGreaterThan(1e8)
+  })
+
+  test('a packet that is too big and may be fragmented arrives', async () => {
+    const [near, far] = await hostsWithNetwork()
+    const [a, c] = [await near.addWorkload('a', place(1, 1500)), await far.addWorkload('c', place(3, 1500))]
+    expect(a.ping(c.ips[0]!, { options: ['-M', 'dont', '-s', '1472'] })).toBe(2)
+  })
+
+  test('a VXLAN that is not known here is dropped behind the uplink, and counted', async () => {
+    const [near] = await hostsWithNetwork()
+    const { host } = near
+    const { ifindex, mac: dst } = host.net.link(UPLINK)!
+    const uplink = closing(await Wire.at(host.netns, ifindex))
+    const outer = (src: string) => eth({ dst }).ipv4({ src, dst: host.vtep }).udp({ dport: 4789, checksum: 0 })
+    const strangers = [outer(VTEPS[1]).vxlan(999), outer('192.0.2.77').vxlan(100)]
+    for (const frame of strangers)
+      uplink.inject(
+        frame
+          .eth({ dst: mac(1) })
+          .ipv4()
+          .udp()
+      )
+    await sleep(50)
+    expect(host.counters('uplink').no_tunnel).toBe(2)
+  })
+
+  test('a mark of congestion in the underlay reaches the workload', async () => {
+    const [near] = await hostsWithNetwork()
+    const a = await near.addWorkload('a', place(1))
+    const { host } = near
+    const { ifindex, mac: dst } = host.net.link(UPLINK)!
+    const uplink = closing(await Wire.at(host.netns, ifindex))
+    const tunnelled = (tos: number) =>
+      eth({ dst }).ipv4({ src: VTEPS[1], dst: host.vtep, tos }).udp({ dport: 4789, checksum: 0 }).vxlan(100)
+    for (const outer of [1, 3])
+      uplink.inject(
+        tunnelled(outer)
+          .eth({ src: mac(3), dst: mac(1) })
+          .ipv4({ dst: a.ips[0], tos: 1 })
+          .udp()
+      )
+    const marks = (await a.wire.captured()).map(({ bytes }) => parse(bytes, { unchecked: true }).ipv4?.tos)
+    expect(marks.filter(Boolean)).toEqual([1, 3])
+  })
+
+  test('the underlay may be IPv6', async () => {
+    const [near, far] = await hostsWithNetwork(['2001:db8::1', '2001:db8::2'])
+    const [a, c] = [await near.addWorkload('a', place(1, 1430)), await far.addWorkload('c', place(3, 1430))]
+    for (const address of c.ips) {
+      expect(a.ping(address, { options: ['-s', '3000'] })).toBe(2)
+      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(1e8)
+    }
+    expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1402'] })).toBe(2)
+  })
+})
+
+/** A namespace with Linux's own vxlan device and bridge. */
+async function linuxSide(namespace: string, local: string, remote: string): Promise<[Workload, Workload]> {
+  configure(namespace, `link add vxlan100 type vxlan id 100 local ${local} remote ${remote} dstport 4789`, 'link add br0 type bridge')
+  configure(namespace, 'link set vxlan100 master br0', 'link set vxlan100 up', 'link set br0 up')
+  const netns = closing(native.net.openNetns(`/run/netns/${namespace}`))
+  const net = closing(native.net.open(netns))
+  const workloads = [await Workload.create(`${namespace}-x`, net, place(3)), await Workload.create(`${namespace}-y`, net, place(4))]
+  for (const { hostIfindex } of workloads) net.setLink(hostIfindex, { master: net.link('br0')!.ifindex })
+  return workloads.map(closing) as [Workload, Workload]
+}
+
+describe('with plain Linux on the far side', () => {
+  async function meetLinux(mtu?: number): Promise<{ a: Workload; x: Workload; y: Workload; far: string }> {
+    const [name, far] = joinNamespaces()
+    removing(far)
+    const host = closing(await Host.create(name, VTEPS[0], UPLINK))
+    const network = await host.addNetwork(100)
+    network.span(VTEPS[1])
+    const [x, y] = await linuxSide(far, VTEPS[1], VTEPS[0])
+    return { a: await network.addWorkload('a', place(1, mtu)), x, y, far }
+  }
+
+  test('pings and fragments go both ways', async () => {
+    const { a, x, y } = await meetLinux()
+    for (const options of [[], ['-s', '4000']]) {
+      for (const address of [...x.ips, ...y.ips]) expect(a.ping(address, { options })).toBe(2)
+      for (const address of a.ips) expect(x.ping(address, { options })).toBe(2)
+    }
+  })
+
+  test('TCP goes both ways in bulk', async () => {
+    const { a, x } = await meetLinux()
+    for (const address of x.ips)
+      for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { reverse })).toBeGreaterThan(1e8)
+  })
+
+  test('a broadcast reaches every workload on the other side', async () => {
+    const { a, x, y, far } = await meetLinux()
+    const shout = eth({ src: mac(9), dst: 'ff:ff:ff:ff:ff:ff' })
+      .ipv4({ dst: '255.255.255.255' })
+      .udp()
+      .payload('all')
+      .bytes()
+    const hears = async (workload: Workload) => (await workload.wire.captured()).some(({ bytes }) => bytes.equals(shout))
+    const port = closing(await Wire.at(closing(native.net.openNetns(`/run/netns/${far}`)), x.hostIfindex))
+    port.inject(shout)
+    expect([await hears(a), await hears(y)]).toEqual([true, true])
+  })
+
+  test('outer packets that come in fragments are put together', async () => {
+    const { a, x, far } = await meetLinux(1500)
+    configure(far, 'link set vxlan100 mtu 1500')
+    configure(far, `link set ${x.name.slice(-14)} mtu 1500`)
+    x.run('ip', 'link', 'set', 'eth0', 'mtu', '1500')
+    expect(x.ping(a.ips[0]!, { options: ['-M', 'dont', '-s', '1472'] })).toBe(2)
+  })
+})
+
+test('the MTU of a narrow link in the underlay is learned, and told to the workloads', async () => {
+  const [left, right, router] = [makeNamespace(), makeNamespace(), removing(makeNamespace())]
+  join({ namespace: left, device: UPLINK, address: '192.0.2.1/24' }, { namespace: router, device: 'left', address: '192.0.2.254/24' })
+  join(
+    { namespace: right, device: UPLINK, address: '198.51.100.1/24' },
+    { namespace: router, device: 'right', address: '198.51.100.254/24' }
+  )
+  configure(router, 'link set right mtu 1400')
+  configure(right, `link set ${UPLINK} mtu 1400`)
+  runIn(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1')
+  configure(left, 'route add default via 192.0.2.254')
+  configure(right, 'route add default via 198.51.100.254')
+  const hosts = [closing(await Host.create(left, '192.0.2.1', UPLINK)), closing(await Host.create(right, '198.51.100.1', UPLINK))]
+  const [near, far] = await spanned(hosts as [Host, Host])
+  const [a, c] = [await near.addWorkload('a', place(1)), await far.addWorkload('c', place(3))]
+  const big = { count: 1, options: ['-M', 'do', '-s', '1400'] }
+  expect(a.ping(c.ips[0]!)).toBe(2)
+  a.ping(c.ips[0]!, big)
+  await sleep(1100)
+  a.ping(c.ips[0]!, big)
+  expect(a.run('ip', 'route', 'get', c.ips[0]!)).toContain('mtu 1350')
+  expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1322'] })).toBe(2)
+})
