@@ -151,7 +151,7 @@ function runGo(root, tally) {
     const status = { pass: 'passed', fail: 'failed', skip: 'skipped', 'build-fail': 'failed' }[action]
     if (status && (test || built)) tally.add({ suite: 'go', name: test || built, status, seconds, why: output.get(key) })
   }
-  return runTold('go', 'go', ['test', '-json', './...'], join(root, GO_MODULE), {}, hear, tally)
+  return runTold('go', 'go', ['test', '-count=1', '-json', './...'], join(root, GO_MODULE), {}, hear, tally)
 }
 
 /** Runs a test program that tells its results as lines of JSON; everything else it prints is passed on. Dying without a failed test is a failure of its own. */

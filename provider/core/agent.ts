@@ -19,6 +19,8 @@ export interface Stored {
 /** What a write expects to find: the object of that tag, or none at all. */
 export type Guard = { tag: string } | 'absent' | undefined
 
+type Request = Omit<Ask, 'signal'>
+
 export interface Operation {
   method: 'PUT' | 'DELETE'
   resource: ResourceType
@@ -53,71 +55,90 @@ const PATIENCE_MS = { read: 1_500, write: 15_000, conflict: 10_000 }
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 2_000
 
-export class Agent {
-  readonly #connection: Connection
-  readonly #lists = new Map<ResourceType, { until: number; items: Promise<Map<string, Stored>> }>()
-  #host: Promise<Host> | undefined
+/** How far a call may go. */
+export interface Limits {
+  /** Ends whatever is under way. */
+  signal: AbortSignal
+  /** Raised once nothing more is to be waited for: what runs may end, what was refused is not tried again. */
+  hurry: AbortSignal
+}
 
+/** What all sessions of one run share. */
+interface Shared {
+  connection: Connection
+  lists: Map<ResourceType, { until: number; items: Promise<Map<string, Stored>> }>
+  host?: Promise<Host>
+}
+
+const NEVER = new AbortController().signal
+
+export class Agent {
   constructor(
     readonly name: string,
-    readonly endpoint: Endpoint
-  ) {
-    this.#connection = connectTo(endpoint)
+    readonly endpoint: Endpoint,
+    private readonly limits: Limits = { signal: NEVER, hurry: NEVER },
+    private readonly shared: Shared = { connection: connectTo(endpoint), lists: new Map() }
+  ) {}
+
+  /** The same agent, for calls within these limits. */
+  within(limits: Limits): Agent {
+    return new Agent(this.name, this.endpoint, limits, this.shared)
   }
 
   /** The host behind the endpoint, once it has proved to be an agent that this provider can work with, of the name that the provider block gives it. */
-  host(signal: AbortSignal): Promise<Host> {
-    this.#host ??= this.#greet(signal).catch(error => {
-      this.#host = undefined
+  host(): Promise<Host> {
+    this.shared.host ??= this.#greet().catch(error => {
+      this.shared.host = undefined
       throw error
     })
-    return this.#host
+    return this.shared.host
   }
 
   /** All objects of a type by name; one request serves everyone who asks within a few seconds, until something of that type is written. */
-  list(type: ResourceType, signal: AbortSignal): Promise<ReadonlyMap<string, Stored>> {
-    const shared = this.#lists.get(type)
-    if (shared && shared.until > performance.now()) return shared.items
-    const items = this.#readList(type, signal)
-    this.#lists.set(type, { until: performance.now() + LIST_LIFE_MS, items })
-    items.catch(() => this.#lists.delete(type))
+  list(type: ResourceType): Promise<ReadonlyMap<string, Stored>> {
+    const { lists } = this.shared
+    const recent = lists.get(type)
+    if (recent && recent.until > performance.now()) return recent.items
+    const items = this.#readList(type)
+    lists.set(type, { until: performance.now() + LIST_LIFE_MS, items })
+    items.catch(() => lists.delete(type))
     return items
   }
 
-  async get(type: ResourceType, name: string, signal: AbortSignal): Promise<Stored | undefined> {
-    const answer = await this.#ask({ method: 'GET', path: pathOf(type, name), signal }, [404])
+  async get(type: ResourceType, name: string): Promise<Stored | undefined> {
+    const answer = await this.#ask({ method: 'GET', path: pathOf(type, name) }, [404])
     return answer.status === 404 ? undefined : stored(answer)
   }
 
   /** Answers undefined where the object is not what the guard expects. */
-  async put(type: ResourceType, name: string, body: Members, guard: Guard, signal: AbortSignal): Promise<Stored | undefined> {
+  async put(type: ResourceType, name: string, body: Members, guard?: Guard): Promise<Stored | undefined> {
     const headers: Record<string, string> = guard === 'absent' ? { 'if-none-match': '*' } : guard ? { 'if-match': guard.tag } : {}
-    const answer = await this.#write([type], { method: 'PUT', path: pathOf(type, name), body, headers, signal }, [412])
+    const answer = await this.#write([type], { method: 'PUT', path: pathOf(type, name), body, headers }, [412])
     return answer.status === 412 ? undefined : stored(answer)
   }
 
   /** Deleting what is not there is success. */
-  async delete(type: ResourceType, name: string, signal: AbortSignal): Promise<void> {
-    await this.#write([type], { method: 'DELETE', path: pathOf(type, name), signal }, [404])
+  async delete(type: ResourceType, name: string): Promise<void> {
+    await this.#write([type], { method: 'DELETE', path: pathOf(type, name) }, [404])
   }
 
   /** Writes directory records in one request. */
-  async bulk(operations: Operation[], signal: AbortSignal): Promise<void> {
+  async bulk(operations: Operation[]): Promise<void> {
     if (operations.length === 0) return
     const written = new Set(operations.map(({ resource }) => resource))
-    const answer = await this.#write([...written], { method: 'POST', path: '/v1/bulk', body: operations, signal })
+    const answer = await this.#write([...written], { method: 'POST', path: '/v1/bulk', body: operations })
     const refused = (answer.body as { status: number; body: unknown }[]).find(
       ({ status }, index) => status >= 400 && !(status === 404 && operations[index]!.method === 'DELETE')
     )
     if (refused) throw this.#refusal({ ...refused, headers: {} })
   }
 
-  async topology(format: string, signal: AbortSignal): Promise<unknown> {
-    return (await this.#ask({ method: 'GET', path: `/v1/topology?format=${format}`, signal })).body
+  async topology(format: string): Promise<unknown> {
+    return (await this.#ask({ method: 'GET', path: `/v1/topology?format=${format}` })).body
   }
 
-  async #greet(signal: AbortSignal): Promise<Host> {
-    const { body, status } = await this.#ask({ method: 'GET', path: '/v1/host', signal }, [404])
+  async #greet(): Promise<Host> {
+    const { body, status } = await this.#ask({ method: 'GET', path: '/v1/host' }, [404])
     const host = body as Partial<Host> | undefined
     const { url } = this.endpoint
     if (status === 404 || typeof host?.api !== 'number')
@@ -144,23 +165,23 @@ export class Agent {
     return new AgentError(this.name, message, { summary: `Host ${this.name} cannot be used`, hint })
   }
 
-  async #readList(type: ResourceType, signal: AbortSignal): Promise<Map<string, Stored>> {
-    const { body } = await this.#ask({ method: 'GET', path: `/v1/${type}`, signal })
+  async #readList(type: ResourceType): Promise<Map<string, Stored>> {
+    const { body } = await this.#ask({ method: 'GET', path: `/v1/${type}` })
     return new Map(
       (body as { items: (Item & { etag?: string })[] }).items.map(({ etag, ...item }) => [item.name, { item: item as Item, etag }])
     )
   }
 
-  async #write(types: ResourceType[], ask: Ask, expected: number[] = []): Promise<Answer> {
+  async #write(types: ResourceType[], ask: Request, expected: number[] = []): Promise<Answer> {
     try {
       return await this.#ask(ask, expected)
     } finally {
-      for (const type of types) this.#lists.delete(type)
+      for (const type of types) this.shared.lists.delete(type)
     }
   }
 
   /** Tries again with growing, jittered pauses while that can help. Any other status of 400 and above throws, save those expected. */
-  async #ask(ask: Ask, expected: number[] = []): Promise<Answer> {
+  async #ask(ask: Request, expected: number[] = []): Promise<Answer> {
     const begun = performance.now()
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       try {
@@ -169,29 +190,29 @@ export class Agent {
         throw this.#refusal(answer)
       } catch (error) {
         const wait = (error as AgentError).retryAfterMs ?? pause * (0.5 + Math.random())
-        if (performance.now() - begun + wait > patienceFor(error, ask)) throw error
-        await sleep(wait, undefined, { signal: ask.signal })
+        if (this.limits.hurry.aborted || performance.now() - begun + wait > patienceFor(error, ask)) throw error
+        await sleep(wait, undefined, { signal: this.limits.hurry })
       }
     }
   }
 
-  async #once(ask: Ask): Promise<Answer> {
+  async #once(ask: Request): Promise<Answer> {
     const begun = performance.now()
     const said = (outcome: string | number) =>
       log('debug', `${ask.method} ${ask.path}`, { host: this.name, outcome, ms: Math.round(performance.now() - begun) })
     try {
-      const answer = await this.#connection(ask)
+      const answer = await this.shared.connection({ ...ask, signal: this.limits.signal })
       said(answer.status)
       return answer
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       said(code ?? message)
-      throw this.#unreachable(error as NodeJS.ErrnoException, ask.signal)
+      throw this.#unreachable(error as NodeJS.ErrnoException)
     }
   }
 
-  #unreachable(error: NodeJS.ErrnoException, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason
+  #unreachable(error: NodeJS.ErrnoException): unknown {
+    if (this.limits.signal.aborted) return this.limits.signal.reason
     const { url } = this.endpoint
     const { code = '', message } = error
     const isTls = /CERT|TLS|SSL|EPROTO|SELF_SIGNED|UNABLE_TO/.test(code)
@@ -243,7 +264,7 @@ const REASONS: Record<string, string> = {
 }
 
 /** How long this failure is worth waiting for. */
-function patienceFor(error: unknown, { method }: Ask): number {
+function patienceFor(error: unknown, { method }: Request): number {
   if (!(error instanceof AgentError)) return 0
   const { code, status } = error
   const mayPass = code === 'UNREACHABLE' || status === 423 || status === 429 || status === 503

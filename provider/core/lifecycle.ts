@@ -29,6 +29,8 @@ export interface PlanOutcome extends Outcome {
   replace: Path[]
 }
 
+/** How long what is under way may go on after it was cancelled. */
+const CANCEL_MS = 3_000
 /** How long the look at what a failed operation has left may take. */
 const AFTERMATH_MS = 5_000
 
@@ -90,7 +92,7 @@ async function planDiagnostics(
     if (!world.agents) return []
     const hosts = resource.hosts(state)
     const session = world.session(signal)
-    await settled(hosts, async host => session.agent(host).host(signal)).catch(error => {
+    await settled(hosts, async host => session.agent(host).host()).catch(error => {
       throw onHostAttribute(resource, error)
     })
     const problems = resource.problems?.(state, world) ?? []
@@ -127,7 +129,7 @@ export async function apply(resource: Resource, request: ApplyRequest, world: Wo
   const { config, prior, planned, identity, private: kept } = request
   const operation: Operation = !planned ? 'delete' : prior ? 'update' : 'create'
   const limit = timeLimit(planned ?? prior!, operation)
-  const session = world.session(AbortSignal.any([signal, AbortSignal.timeout(limit)]))
+  const session = world.session(AbortSignal.any([AbortSignal.timeout(limit), delayed(signal, CANCEL_MS)]), signal)
   try {
     if (!planned) {
       await destroy(resource, session, prior!)
@@ -215,9 +217,9 @@ async function putOne(
 ): Promise<Stored> {
   const agent = session.agent(host)
   const { rest, type } = resource
-  const written = await agent.put(rest, name, body, guard, session.signal)
+  const written = await agent.put(rest, name, body, guard)
   if (written) return written
-  const there = await agent.get(rest, name, session.signal)
+  const there = await agent.get(rest, name)
   if (there && isAsPlanned(resource, planned, there)) return there
   if (guard !== 'absent')
     throw new AgentError(host, `${type} ${name} is no longer what it was when this plan was made`, {
@@ -269,7 +271,7 @@ async function agreed(
   return settled(hosts, async host => {
     const own = stored[hosts.indexOf(host)]!
     if (Object.entries(common).every(([field, value]) => own.item[field] === value)) return own
-    return (await session.agent(host).put(rest, name, { ...body, ...common }, undefined, session.signal))!
+    return (await session.agent(host).put(rest, name, { ...body, ...common }))!
   })
 }
 
@@ -285,7 +287,7 @@ async function destroy(resource: Resource, session: Session, prior: Members): Pr
 /** Takes the objects off some hosts. */
 async function leave(resource: Resource, session: Session, prior: Members, hosts: string[]): Promise<void> {
   const reachable = namedHosts(session, resource, prior, hosts)
-  await settled(reachable, host => session.agent(host).delete(resource.rest, String(prior.name), session.signal))
+  await settled(reachable, host => session.agent(host).delete(resource.rest, String(prior.name)))
   await resource.withdraw?.(session, prior, reachable)
 }
 
@@ -339,8 +341,8 @@ async function readState(
   if (known.length === 0) return { state: prior, private: {} }
 
   const lists = await settled(known, async host => {
-    await session.agent(host).host(session.signal)
-    return session.agent(host).list(rest, session.signal)
+    await session.agent(host).host()
+    return session.agent(host).list(rest)
   })
   const found: Found = new Map(
     known.flatMap((host, index) => {
@@ -419,4 +421,12 @@ async function settled<T>(hosts: string[], work: (host: string) => Promise<T>): 
   const failures = results.filter(result => result.status === 'rejected')
   if (failures.length > 0) throw new AggregateError(failures.map(({ reason }) => reason))
   return results.map(result => (result as PromiseFulfilledResult<T>).value)
+}
+
+/** A signal that is raised so much later. */
+function delayed(signal: AbortSignal, ms: number): AbortSignal {
+  const later = new AbortController()
+  const raise = () => setTimeout(() => later.abort(signal.reason), ms).unref()
+  signal.addEventListener('abort', raise, { once: true })
+  return later.signal
 }

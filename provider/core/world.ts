@@ -6,7 +6,7 @@ import type { ResourceType } from '@inkev/agent/api/resources'
 import type { Desired, HostFacts } from '@inkev/agent/src/model/desired'
 import { macOf } from '@inkev/agent/src/model/resolve'
 import { validate } from '@inkev/agent/src/model/validate'
-import { type Agent, AgentError } from './agent'
+import { type Agent, AgentError, type Limits } from './agent'
 import type { Diagnostic } from './diagnostics'
 import type { Members } from './value'
 
@@ -18,10 +18,10 @@ export interface Intent {
 }
 
 /** The calls of one operation: its agents, its time limit, and what it has to say on the way. */
-export interface Session {
+export interface Session extends Limits {
   world: World
-  signal: AbortSignal
   warnings: Diagnostic[]
+  /** Throws AgentError where the provider block names no such host. */
   agent(host: string): Agent
 }
 
@@ -42,16 +42,16 @@ export class World {
     return this.agents && [...this.agents.keys()].toSorted()
   }
 
-  session(signal: AbortSignal): Session {
+  session(signal: AbortSignal, hurry = signal): Session {
     const agent = (host: string) => {
       const found = this.agents?.get(host)
-      if (!found) throw this.unknownHost(host)
-      return found
+      if (!found) throw this.#unknownHost(host)
+      return found.within({ signal, hurry })
     }
-    return { world: this, signal, warnings: [], agent }
+    return { world: this, signal, hurry, warnings: [], agent }
   }
 
-  unknownHost(host: string): AgentError {
+  #unknownHost(host: string): AgentError {
     const message = `unknown host ${host}: the provider block names ${this.hosts?.join(', ') || 'none that is known yet'}`
     return new AgentError(host, message, {
       summary: `Unknown host ${host}`,

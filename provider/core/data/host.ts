@@ -13,6 +13,6 @@ export const host: DataSource = {
   attributes: { ...answersOf(hostSchema), ...attributesOf(group({ name: name({ doc: 'Name of the host, as in the provider block.' }) })) },
 
   async read(session, { name }) {
-    return (await session.agent(String(name)).host(session.signal)) as unknown as Members
+    return (await session.agent(String(name)).host()) as unknown as Members
   }
 }

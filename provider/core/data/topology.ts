@@ -36,10 +36,10 @@ export const topology: DataSource = {
 
   async read(session, { host, format }) {
     const agent = session.agent(String(host))
-    await agent.host(session.signal)
+    await agent.host()
     const [drawing, { nodes }] = await Promise.all([
-      agent.topology(String(format), session.signal) as Promise<string>,
-      agent.topology('json', session.signal) as Promise<{ nodes: (Members & { id: string })[] }>
+      agent.topology(String(format)) as Promise<string>,
+      agent.topology('json') as Promise<{ nodes: (Members & { id: string })[] }>
     ])
     return { host: host!, format: format!, drawing, nodes: Object.fromEntries(nodes.map((node): [string, Value] => [node.id, node])) }
   }

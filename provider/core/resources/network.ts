@@ -34,7 +34,7 @@ export const network = defineResource({
         const endpoints = newcomers.includes(host)
           ? (await Promise.all(others(hosts, host).map(other => endpointsOf(session, String(name), other)))).flat()
           : []
-        await session.agent(host).bulk([...peers, ...endpoints], session.signal)
+        await session.agent(host).bulk([...peers, ...endpoints])
       })
     )
   },
@@ -44,13 +44,10 @@ export const network = defineResource({
     const network = String(name)
     const staying = hostsOf(prior).filter(host => !leaving.includes(host) && session.world.agents?.has(host))
     await Promise.all([
-      ...leaving.map(async host => session.agent(host).bulk(await recordsOf(session, network, host), session.signal)),
+      ...leaving.map(async host => session.agent(host).bulk(await recordsOf(session, network, host))),
       ...staying.map(async host => {
         const records = await recordsOf(session, network, host)
-        return session.agent(host).bulk(
-          records.filter(({ about }) => leaving.includes(about)),
-          session.signal
-        )
+        return session.agent(host).bulk(records.filter(({ about }) => leaving.includes(about)))
       })
     ])
   },
@@ -68,7 +65,7 @@ function others(hosts: string[], host: string): string[] {
 }
 
 async function peerOf(session: Session, network: string, host: string): Promise<Operation> {
-  const { vtep } = await session.agent(host).host(session.signal)
+  const { vtep } = await session.agent(host).host()
   if (vtep === undefined)
     throw new AgentError(host, `${host} has no uplink, so a network cannot span it and other hosts`, {
       path: 'hosts',
@@ -79,7 +76,7 @@ async function peerOf(session: Session, network: string, host: string): Promise<
 
 /** What another host must know of the ports that a host has in the network. */
 async function endpointsOf(session: Session, network: string, host: string): Promise<Operation[]> {
-  const ports = await session.agent(host).list('ports', session.signal)
+  const ports = await session.agent(host).list('ports')
   return [...ports.values()]
     .filter(({ item }) => item.network === network && item.mac)
     .map(({ item }) => endpointOperation(network, host, item))
@@ -97,7 +94,7 @@ export function endpointOperation(network: string, host: string, { name, mac, ip
 /** Deletes every record that a host holds about others in the network. */
 async function recordsOf(session: Session, network: string, host: string): Promise<(Operation & { about: string })[]> {
   const lists = await Promise.all(
-    (['peers', 'endpoints'] as const).map(async resource => ({ resource, items: await session.agent(host).list(resource, session.signal) }))
+    (['peers', 'endpoints'] as const).map(async resource => ({ resource, items: await session.agent(host).list(resource) }))
   )
   return lists.flatMap(({ resource, items }) =>
     [...items.values()]
@@ -107,7 +104,7 @@ async function recordsOf(session: Session, network: string, host: string): Promi
 }
 
 async function knowsPeers(session: Session, network: string, host: string, peers: string[]): Promise<boolean> {
-  const known: ReadonlyMap<string, Stored> = await session.agent(host).list('peers', session.signal)
-  const vteps = await Promise.all(peers.map(async peer => (await session.agent(peer).host(session.signal)).vtep))
+  const known: ReadonlyMap<string, Stored> = await session.agent(host).list('peers')
+  const vteps = await Promise.all(peers.map(async peer => (await session.agent(peer).host()).vtep))
   return peers.every((peer, index) => known.get(`${network}.${peer}`)?.item.vtep === vteps[index])
 }

@@ -47,7 +47,7 @@ export const port = defineResource({
     if (typeof item.network !== 'string' || !item.mac) return
     const record = endpointOperation(item.network, host, item)
     const hosts = await otherHosts(session, host, item.network)
-    await Promise.all(hosts.map(other => session.agent(other).bulk([record], session.signal)))
+    await Promise.all(hosts.map(other => session.agent(other).bulk([record])))
   },
 
   withdraw: retract,
@@ -62,7 +62,7 @@ export const port = defineResource({
 
 /** The other hosts of a network, as the port's own host knows them; those that the provider block does not name are somebody else's to tell. */
 async function otherHosts(session: Session, host: string, network: string): Promise<string[]> {
-  const peers = await session.agent(host).list('peers', session.signal)
+  const peers = await session.agent(host).list('peers')
   const hosts = [...peers.values()].filter(({ item }) => item.network === network).map(({ item }) => String(item.host))
   return hosts.filter(other => session.world.agents?.has(other))
 }
@@ -73,15 +73,15 @@ async function retract(session: Session, { host, name, network }: Members): Prom
   const endpoint = `${network}.${String(name)}`
   await Promise.all(
     (await otherHosts(session, String(host), network)).map(async other => {
-      const known = (await session.agent(other).list('endpoints', session.signal)).get(endpoint)
-      if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint, session.signal)
+      const known = (await session.agent(other).list('endpoints')).get(endpoint)
+      if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint)
     })
   )
 }
 
 async function isKnownOn(session: Session, other: string, host: string, port: Item): Promise<boolean> {
   const { body, name } = endpointOperation(String(port.network), host, port)
-  const known = (await session.agent(other).list('endpoints', session.signal)).get(name)?.item
+  const known = (await session.agent(other).list('endpoints')).get(name)?.item
   return (
     known !== undefined &&
     Object.entries(endpointFields).every(([field, attribute]) => isSame(attribute, known[field] ?? null, body?.[field] ?? null))
