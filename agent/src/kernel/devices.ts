@@ -50,9 +50,10 @@ export class Devices {
     )
   }
 
-  /** Makes the device or brings it to the wish. */
-  make(wish: DeviceWish, before: string | undefined): DeviceFact {
+  /** Makes the device or brings it to the wish. A veth whose host's end has no hook yet stays down: the host itself must not answer a workload. */
+  make(wish: DeviceWish, before: string | undefined, hooked: boolean): DeviceFact {
     const ifindex = this.bring(wish, before)
+    if (hooked) this.raise(ifindex)
     return { ifindex, peer: this.host.link(ifindex)!.peer, made: JSON.stringify(wish.make) }
   }
 
@@ -75,6 +76,10 @@ export class Devices {
     return ifindex
   }
 
+  raise(ifindex: number): void {
+    this.host.setLink(ifindex, { up: true })
+  }
+
   /** No error when it is gone already. */
   unmake(key: string, ifindex: number): void {
     this.places.delete(key)
@@ -94,7 +99,7 @@ export class Devices {
         this.nearEnd(key, name, inside, veth) ??
         this.host.createVeth({ name, peerName: veth.ifname, peerNetns: netns, peerMac: veth.mac, mtu: veth.mtu })
       this.host.sysctl(`ipv6/conf/${name}/disable_ipv6`, '1')
-      this.host.setLink(near, { alias: ALIAS + key, mtu: HOST_END_MTU, up: true })
+      this.host.setLink(near, { alias: ALIAS + key, mtu: HOST_END_MTU })
       this.furnish(inside, veth, before)
       this.places.set(key, { netns: veth.netns, inode })
       return near

@@ -90,7 +90,7 @@ export class Kernel {
         replace(actual.namespaces, this.namespaces.find())
         break
       case 'make':
-        actual.devices.set(step.key, this.devices.make(step.wish, actual.devices.get(step.key)?.made))
+        actual.devices.set(step.key, this.devices.make(step.wish, actual.devices.get(step.key)?.made, actual.hooks.has(step.key)))
         break
       case 'load':
         await this.load(step.wish)
@@ -112,6 +112,7 @@ export class Kernel {
           step.key,
           this.hooks.attach(step.key, step.wish.ifindex, this.loaded.program(step.wish.object, step.wish.program)!)
         )
+        if (actual.devices.get(step.key)?.ifindex === step.wish.ifindex) this.devices.raise(step.wish.ifindex)
         break
       case 'detach':
         this.hooks.detach(step.key)

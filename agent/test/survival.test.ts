@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real host on which things go wrong: agents die half-way, others take away what is ours, clients come in any order.
+
+import { appendFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Host } from '@inkev/acceptance/lab/host'
+import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
+import { Lab } from '@inkev/acceptance/lab/lab'
+import { sleep, until } from '@inkev/acceptance/lab/process'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { becomes, db, gateway, packetsLost, port, put, statusOf, web } from './client'
+
+let lab: Lab
+let host: Host
+let before: KernelState
+
+const TYPES = ['stitches', 'ports', 'functions', 'networks']
+
+const tenant: [path: string, body: unknown][] = [
+  ['networks/web', web],
+  ['networks/db', db],
+  ['functions/gateway', gateway],
+  ['functions/rules', { firewall: { default_ingress: 'allow' } }],
+  ['stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } }],
+  ['stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } }],
+  ['ports/web1', port('web', 'web1', 11)],
+  ['ports/web2', port('web', 'web2', 12)],
+  ['ports/db1', { ...port('db', 'db1', 11), chain: ['rules'] }]
+]
+
+beforeAll(async () => {
+  lab = await Lab.up({ hosts: 1 })
+  host = lab.host('edge-1')
+  before = await kernelState(lab)
+}, 60_000)
+
+afterEach(async () => {
+  if (host.agentPid === undefined) await host.startAgent()
+  for (const type of TYPES)
+    for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+})
+
+afterAll(async () => {
+  await lab?.down()
+})
+
+async function build(): Promise<void> {
+  for (const [path, body] of tenant) await put(host, path, body)
+}
+
+async function works(): Promise<void> {
+  expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+  expect(await packetsLost(host, 'web1', '10.0.2.11')).toBe(0)
+  expect(await packetsLost(host, 'db1', 'fd00:1::12')).toBe(0)
+}
+
+describe('an agent that is killed', () => {
+  test.each([5, 40, 120, 300, 600])('%i ms into the building of a tenant finishes it when it starts again', async delay => {
+    const building = Promise.allSettled(tenant.map(([path, body]) => host.request('PUT', `/v1/${path}`, body)))
+    await sleep(delay)
+    await host.stopAgent('SIGKILL')
+    await building
+    await host.startAgent()
+    await build()
+    await works()
+    for (const type of TYPES)
+      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+    expect(await whatIsLeft(lab, before)).toEqual([])
+  })
+
+  test.each([2, 20, 60, 150])('%i ms into its removal leaves nothing when it starts again', async delay => {
+    await build()
+    const removing = (async () => {
+      for (const type of TYPES)
+        for (const [path] of tenant.filter(([path]) => path.startsWith(type))) await host.request('DELETE', `/v1/${path}`).catch(() => {})
+    })()
+    await sleep(delay)
+    await host.stopAgent('SIGKILL')
+    await removing
+    await host.startAgent()
+    for (const type of TYPES)
+      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+    expect(await whatIsLeft(lab, before)).toEqual([])
+  })
+})
+
+describe('an agent with other code', () => {
+  let objects: string
+
+  beforeAll(() => {
+    objects = mkdtempSync(join(tmpdir(), 'inkev-objects-'))
+    cpSync(join(__dirname, '../../bpf/build'), objects, { recursive: true })
+    for (const object of ['port', 'bridge', 'router', 'firewall', 'uplink'])
+      appendFileSync(join(objects, `${object}.bpf.o`), 'another version')
+  })
+
+  afterAll(() => rmSync(objects, { recursive: true }))
+
+  test('takes over in place: no packet is lost, no session ends, nothing of the old code is left', async () => {
+    await build()
+    await put(host, 'functions/rules', {
+      firewall: { rules: { ping: { priority: 1, direction: 'ingress', protocol: 'icmp', action: 'allow' } } }
+    })
+    const pins = await host.run(['find', '/sys/fs/bpf/inkev', '-type', 'f'])
+    const lost = packetsLost(host, 'web1', '10.0.2.11', 600, 0.005)
+    await sleep(500)
+    await host.stopAgent('SIGKILL')
+    await host.startAgent(['--objects', objects])
+    expect(await lost).toBe(0)
+    const counters = (await host.request('GET', '/v1/functions/rules/counters')).body
+    expect(counters.sessions_opened).toBe(1)
+    expect((await host.run(['find', '/sys/fs/bpf/inkev', '-type', 'f'])).split('\n').length).toBe(pins.split('\n').length)
+    await host.stopAgent()
+  })
+})
+
+describe('what others take away is restored', () => {
+  const link = (name: string) => ['bpftool', '-j', 'link', 'show', 'pinned', `/sys/fs/bpf/inkev/links/${name}`]
+
+  test('a hook that was detached', async () => {
+    await build()
+    const { id } = JSON.parse(await host.run(link('ports_2fweb1')))
+    await host.run(['bpftool', 'link', 'detach', 'id', String(id)])
+    await until(
+      async () => JSON.parse(await host.run(link('ports_2fweb1'))).id !== id,
+      10_000,
+      () => 'the hook is not restored'
+    )
+    await works()
+  })
+
+  test('a hook whose pin was removed', async () => {
+    await build()
+    await host.run(['rm', '/sys/fs/bpf/inkev/links/ports_2fweb1'])
+    await until(
+      async () => (await host.attempt(link('ports_2fweb1'))).code === 0,
+      10_000,
+      () => 'the pin is not restored'
+    )
+    await works()
+  })
+
+  test('a device that was deleted', async () => {
+    await build()
+    await host.workload('web1').run(['ip', 'link', 'del', 'eth0'])
+    await until(
+      async () => (await host.workload('web1').attempt(['ip', 'link', 'show', 'eth0'])).code === 0,
+      10_000,
+      () => 'the device is not restored'
+    )
+    await becomes(host, 'ports/web1', 'active')
+    await works()
+  })
+
+  test('a device that was set down', async () => {
+    await build()
+    await host.run(['ip', 'link', 'set', 'ik-web1', 'down'])
+    await until(
+      async () => (await host.run(['ip', '-br', 'link', 'show', 'ik-web1'])).includes('UP'),
+      10_000,
+      () => 'the device stays down'
+    )
+    await works()
+  })
+})
+
+describe('clients', () => {
+  test('of which eight come at once, in any order, lead to the same state as one', async () => {
+    await build()
+    const state = async () => {
+      const lists = await Promise.all(TYPES.map(async type => (await host.request('GET', `/v1/${type}`)).body.items))
+      return lists
+        .flat()
+        .map(item => JSON.stringify(item))
+        .sort()
+    }
+    const one = await state()
+    for (const type of TYPES)
+      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+
+    const queue = tenant.map(each => each).sort(() => Math.random() - 0.5)
+    const client = async () => {
+      for (let next = queue.shift(); next; next = queue.shift()) await put(host, ...next)
+    }
+    await Promise.all(Array.from({ length: 8 }, client))
+    expect(await state()).toEqual(one)
+    await works()
+  })
+
+  test('re-stitch a function in and out, and no packet is lost', async () => {
+    await build()
+    await put(host, 'functions/middle', { firewall: { default_ingress: 'allow' } })
+    const bulk = (changes: object[]) => host.request('POST', '/v1/bulk', changes)
+    const gatewayWeb = (b: object) => ({
+      method: 'PUT',
+      resource: 'stitches',
+      name: 'gateway-web',
+      body: { a: { function: 'gateway', port: 'web' }, b }
+    })
+    const lost = packetsLost(host, 'web1', '10.0.2.11', 500, 0.005)
+    await sleep(300)
+    const inserted = await bulk([
+      gatewayWeb({ function: 'middle', port: 'outside' }),
+      {
+        method: 'PUT',
+        resource: 'stitches',
+        name: 'middle-web',
+        body: { a: { function: 'middle', port: 'inside' }, b: { network: 'web' } }
+      }
+    ])
+    expect(inserted.body.map(({ status }: { status: number }) => status)).toEqual([200, 201])
+    await sleep(800)
+    const removed = await bulk([gatewayWeb({ network: 'web' }), { method: 'DELETE', resource: 'stitches', name: 'middle-web' }])
+    expect(removed.body.map(({ status }: { status: number }) => status)).toEqual([200, 204])
+    expect(await lost).toBe(0)
+    expect(await statusOf(host, 'functions/middle')).toMatchObject({ state: 'idle' })
+  })
+})
