@@ -82,18 +82,25 @@ class Wirer {
   }
 
   hooks(): Map<string, HookWish> {
-    const { graph, facts, actual } = this.input
-    const devices = actual.devices
-    const places: [key: string, ifindex: number | undefined, object: RoadObject, program: string][] = [
-      ['core/uplink', graph.workloads.size > 0 ? facts.uplink?.ifindex : undefined, 'uplink', 'uplink'],
-      [VXLAN, devices.get(VXLAN)?.ifindex, 'uplink', 'vxlan'],
-      [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
-      ...[...graph.workloads.values()].map(workload => [workload.key, this.ifindexOf(workload), 'port', 'port'] as (typeof places)[number])
-    ]
-    const hooks = places.flatMap(([key, ifindex, object, program]) =>
+    const hooks = this.places().flatMap(([key, ifindex, object, program]) =>
       ifindex && this.usable.has(roadKey(object)) ? [{ key, ifindex, object: roadKey(object), program }] : []
     )
     return new Map(hooks.map(hook => [hook.key, hook]))
+  }
+
+  /** Where packets come in; index 0 or none for a device that is not there. */
+  private places(): [key: string, ifindex: number | undefined, object: RoadObject, program: string][] {
+    const { graph, facts, actual } = this.input
+    if (graph.workloads.size === 0) return []
+    const devices = actual.devices
+    return [
+      ['core/uplink', facts.uplink?.ifindex, 'uplink', 'uplink'],
+      [VXLAN, devices.get(VXLAN)?.ifindex, 'uplink', 'vxlan'],
+      [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
+      ...[...graph.workloads.values()].map(
+        workload => [workload.key, this.ifindexOf(workload), 'port', 'port'] as [string, number | undefined, RoadObject, string]
+      )
+    ]
   }
 
   /** What stands in the way of a workload, as a sentence. */
