@@ -14,6 +14,12 @@
 
 _Static_assert(SLOTS_MAX - 1 <= MARK_TARGET && WORKLOADS_MAX - 1 <= MARK_TARGET, "fits the mark");
 
+/*
+ * How many functions a packet may have passed to be answered in the same run: the answer has to
+ * pass them again before the kernel has counted 33 tail calls.
+ */
+#define ANSWERED_HOPS_MAX 8
+
 static __always_inline __u32 mark_of_function(const struct __sk_buff *skb, union attachment to)
 {
 	return hops_of(skb) << 24 | to.target << PORT_BITS | to.port;
@@ -36,4 +42,19 @@ static __always_inline union attachment attachment_of_mark(__u32 mark)
 		to.kind = ATTACHED_FUNCTION;
 	}
 	return to;
+}
+
+/*
+ * Lets the answer that this function has made of a packet leave by one of its ports. Where the
+ * packet had come far, the answer begins anew.
+ */
+static __always_inline int forward_answer(struct __sk_buff *skb, __u32 port)
+{
+	union attachment to = stitch_at(port);
+	const struct host *self = lookup_host();
+
+	if (to.kind != ATTACHED_FUNCTION || hops_of(skb) <= ANSWERED_HOPS_MAX || !self)
+		return forward(skb, port);
+	skb->mark = to.target << PORT_BITS | to.port; /* hops: none */
+	return bpf_redirect(self->replica, 0);
 }

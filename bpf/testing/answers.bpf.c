@@ -34,7 +34,7 @@ static __always_inline bool answer_discovery(struct __sk_buff *skb, const struct
 	       rewrite_to_nd_reply(skb, packet, &target, &mac, ND_ROUTER | ND_OVERRIDE);
 }
 
-static __always_inline bool answer(struct __sk_buff *skb, const struct packet *packet)
+static __always_inline bool rewrite_to_answer(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u32 wanted = bpf_ntohs(packet->destination_port);
 	mac_t mac = OWN_MAC;
@@ -66,7 +66,7 @@ INKEV_FUNCTION(answers, skb)
 
 	if (!parse_packet(skb, &packet))
 		return drop(skb, CORE_MALFORMED);
-	if (!answer(skb, &packet))
+	if (!rewrite_to_answer(skb, &packet))
 		return drop(skb, CORE_NO_ROOM);
 	return forward(skb, arrived_at(skb));
 }

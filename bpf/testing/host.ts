@@ -19,7 +19,7 @@ import { Network } from './network'
 
 const VXLAN_PORT = 4789
 const VXLAN_MTU = 65_000
-const INSTANCES = 64
+const INSTANCES = 256
 const SIZES = { panel: slotOf(INSTANCES, 0), stitches: slotOf(INSTANCES, 0), workloads: 4096, peers: 64, paths: 64, tunnels: 256 }
 const SHARED = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'paths', 'tunnels']
 
@@ -33,6 +33,7 @@ export class Host {
   private readonly shared = new Map<string, BpfMap>()
   private readonly core = new Map<string, LoadedObject>()
   private readonly peers: string[] = []
+  private nextInstance = INSTANCE_FIRST
 
   private constructor(
     readonly name: string,
@@ -99,7 +100,7 @@ export class Host {
   }
 
   async addInstance(kind: FunctionKind, config: Record<string, unknown>, surroundings?: Partial<Surroundings>): Promise<Instance> {
-    const number = INSTANCE_FIRST + this.instances.length
+    const number = this.nextInstance++
     const instance = await Instance.create(kind, config, { number, sizes: SIZES, share: this.shared })
     this.instances.push(instance)
     instance.apply(config, surroundings)
@@ -119,6 +120,12 @@ export class Host {
     const slot = slotOf(instance, port)
     if (attachment.kind === 'ATTACHED_FUNCTION') this.map('panel').putProgram(slot, this.programOf(attachment.target))
     this.table('stitches').put(slot, { port: 0, ...attachment })
+  }
+
+  /** Stitches two ports to each other. */
+  connect(...[[a, aPort], [b, bPort]]: [[Instance, number], [Instance, number]]): void {
+    this.stitch(a.number, aPort, { target: b.number, port: bPort, kind: 'ATTACHED_FUNCTION' })
+    this.stitch(b.number, bPort, { target: a.number, port: aPort, kind: 'ATTACHED_FUNCTION' })
   }
 
   /** Spares `instance` the indirect jump to `target`. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A workload of a hand-made host: a network namespace behind a veth, with addresses and commands to run.
 
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
+import { promisify } from 'node:util'
 import { type Netlink, type Netns, native } from '@inkev/native'
 import { Wire } from './wire'
 
@@ -59,6 +60,12 @@ export class Workload {
   /** What the command prints. Throws when it fails. */
   run(...command: string[]): string {
     return execFileSync('ip', ['netns', 'exec', this.name, ...command], { encoding: 'utf8', timeout: COMMAND_LIMIT_MS, stdio: 'pipe' })
+  }
+
+  /** As run(), beside whatever else goes on. */
+  async start(...command: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)('ip', ['netns', 'exec', this.name, ...command], { timeout: COMMAND_LIMIT_MS })
+    return stdout
   }
 
   /** How many of `count` pings are answered; `options` as ping has them. */

@@ -45,6 +45,8 @@ static __always_inline int send_multicast(struct __sk_buff *skb, struct location
 	if (!config->suppression || !answer_discovery(skb))
 		return send_to_all(skb, origin, config->vni);
 	count(BRIDGE_SUPPRESSED);
+	if (origin.place == PLACE_PORT)
+		return forward_answer(skb, origin.target);
 	return send_to(skb, origin, config->vni);
 }
 
