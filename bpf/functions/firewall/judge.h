@@ -169,14 +169,15 @@ __noinline int open_session(struct __sk_buff *skb, const struct packet *packet, 
 	struct session session = {
 		.last_seen = bpf_ktime_get_coarse_ns(),
 		.tick = read_tick(),
-		.generation = read_generation(),
 		.state = SESSION_STATE_OPENED,
 		.opener = sender,
 	};
+	const struct scratch *memory = lookup_scratch();
 	__u32 scope = session_scope(skb);
 
-	if (!packet)
+	if (!packet || !memory)
 		return CORE_MALFORMED;
+	session.generation = decided_by(&memory->search);
 	if (packet->protocol == IPPROTO_TCP) {
 		struct tcp_segment segment;
 
@@ -213,19 +214,21 @@ __noinline int judge_opening(struct __sk_buff *skb, const struct packet *packet,
 /* Judges a known session by changed rules; `packet` is any of its packets. */
 __noinline int judge_again(struct __sk_buff *skb, const struct packet *packet, __u32 sender)
 {
+	const struct scratch *memory = lookup_scratch();
 	__u32 scope = session_scope(skb);
 	struct session *session;
 	int verdict;
 
-	if (!packet)
+	if (!packet || !memory)
 		return CORE_MALFORMED;
 	session = lookup_session(packet, sender, scope);
 	if (!session)
 		return FIREWALL_NO_SESSION;
-	session->generation = read_generation();
 	verdict = judge(packet, sender, session->opener);
-	if (verdict == PASS)
+	if (verdict == PASS) {
+		session->generation = decided_by(&memory->search);
 		return PASS;
+	}
 	forget_session(packet, sender, scope);
 	count(FIREWALL_SESSIONS_ENDED);
 	return verdict;
@@ -339,6 +342,12 @@ static __always_inline bool rewrite_to_refusal(struct __sk_buff *skb, const stru
 	return rewrite_to_icmp_error(skb, packet, PROBLEM_PROHIBITED, 0, &packet->destination);
 }
 
+/* parse_packet(), with a stack that it gives back. */
+__noinline bool parse_apart(struct __sk_buff *skb, struct packet *packet)
+{
+	return packet && parse_packet(skb, packet);
+}
+
 /* Judges any packet that arrived at `port`. One that is refused with an answer is that answer when
  * this returns. */
 __noinline int judge_packet(struct __sk_buff *skb, __u32 port)
@@ -350,7 +359,7 @@ __noinline int judge_packet(struct __sk_buff *skb, __u32 port)
 	if (!memory)
 		return CORE_MALFORMED;
 	packet = &memory->packet;
-	if (!parse_packet(skb, packet))
+	if (!parse_apart(skb, packet))
 		return CORE_MALFORMED;
 	verdict = has_session(packet) ? judge_by_session(skb, packet, port)
 				      : judge_apart(skb, packet, port);

@@ -3,7 +3,7 @@
 
 import type { Static, TObject } from '@sinclair/typebox'
 import { type Prefix, parseCidr } from '../../catalogue/addresses'
-import { choice, cidr, optional, portRange, protocol, protocolNumber, text, u32 } from '../../catalogue/fields'
+import { choice, cidr, optional, parsePortRange, portRange, protocol, protocolNumber, text, u32 } from '../../catalogue/fields'
 
 export const ACTIONS = ['allow', 'deny', 'reject'] as const
 export const DIRECTIONS = ['ingress', 'egress'] as const
@@ -46,8 +46,7 @@ export interface Match {
 
 const ICMP = 1
 const ICMPV6 = 58
-const PORT_MAX = 0xffff
-const ALL_PORTS: Range = [0, PORT_MAX]
+const ALL_PORTS: Range = [0, 0xffff]
 
 export function hasPorts(protocol?: number): boolean {
   return protocol === protocolNumber('tcp') || protocol === protocolNumber('udp') || protocol === protocolNumber('sctp')
@@ -55,15 +54,6 @@ export function hasPorts(protocol?: number): boolean {
 
 export function isIcmp(protocol?: number): boolean {
   return protocol === ICMP || protocol === ICMPV6
-}
-
-/** Throws RangeError with a sentence when it is no range of ports. */
-export function parsePorts(text: string): Range {
-  const [first, last] = text.split('-').map(Number)
-  const range: Range = [first!, last ?? first!]
-  if (Math.max(...range) > PORT_MAX) throw new RangeError(`${text}: the highest port is ${PORT_MAX}`)
-  if (range[0] > range[1]) throw new RangeError(`${text} is reversed: it should read ${range[1]}-${range[0]}`)
-  return range
 }
 
 /** The families that a protocol, and each address, leaves possible; none when they contradict each other. */
@@ -79,13 +69,13 @@ export function matchOf(rule: Rule): Match {
   const protocol = rule.protocol === undefined ? undefined : protocolNumber(rule.protocol)
   const source = rule.source === undefined ? undefined : parseCidr(rule.source)
   const destination = rule.destination === undefined ? undefined : parseCidr(rule.destination)
-  const sourcePorts = rule.source_ports === undefined ? ALL_PORTS : parsePorts(rule.source_ports)
+  const sourcePorts = rule.source_ports === undefined ? ALL_PORTS : parsePortRange(rule.source_ports)
   const families = familiesOf(protocol, source, destination)
   return { families, protocol, source, destination, sourcePorts, ports: destinationPorts(rule) }
 }
 
 function destinationPorts({ ports, icmp_type: type, icmp_code: code }: Rule): Range {
-  if (ports !== undefined) return parsePorts(ports)
+  if (ports !== undefined) return parsePortRange(ports)
   if (type === undefined) return ALL_PORTS
   return [(type << 8) | (code ?? 0), (type << 8) | (code ?? 0xff)]
 }

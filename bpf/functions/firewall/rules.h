@@ -82,8 +82,9 @@ struct {
 } rules SEC(".maps");
 
 /*
- * What each rule has decided, by its id: the first packets of allowed sessions, and all packets that
- * were refused. The packets of a known session meet no rule. Entries appear with the first hit.
+ * What each rule has decided, by its id: the first packets of allowed sessions, and all packets
+ * that were refused. The packets of a known session meet no rule. Entries appear with the first
+ * hit.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -168,11 +169,13 @@ static __always_inline void count_hit(__u64 id, __u32 bytes)
 	hits->bytes += bytes;
 }
 
-/*
- * What the rules in force say of search->opening, whose packet has `bytes`. It is counted as a hit
- * of the rule that decides. Where there are no rules at all, nothing is allowed.
- */
-static __always_inline enum firewall_rules_action decide(struct search *search, __u32 bytes)
+/* The generation of rules that a search has gone through. */
+static __always_inline __u32 decided_by(const struct search *search)
+{
+	return search->key.shape.generation;
+}
+
+static __always_inline void search_rules(struct search *search)
 {
 	search->key.shape = (struct shape_key){
 		.generation = read_generation(),
@@ -181,6 +184,19 @@ static __always_inline enum firewall_rules_action decide(struct search *search, 
 	};
 	search->best = (struct rule){.priority = ~0U, .action = FIREWALL_RULES_ACTION_DENY};
 	bpf_loop(SHAPES_ROOM, try_shape, &search, 0);
+}
+
+/*
+ * What the rules in force say of search->opening, whose packet has `bytes`. It is counted as a hit
+ * of the rule that decides. Where there are no rules at all, nothing is allowed.
+ */
+static __always_inline enum firewall_rules_action decide(struct search *search, __u32 bytes)
+{
+	search_rules(search);
+	/* A generation may have been removed while it was searched. The next one lives long enough.
+	 */
+	if (decided_by(search) != read_generation())
+		search_rules(search);
 	count_hit(search->best.id, bytes);
 	return search->best.action;
 }

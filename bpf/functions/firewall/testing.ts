@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the firewall share: packets between a local and a remote end, in both IP versions.
 
+import type { Value } from '../../catalogue/define'
 import { eth, type Frame, type IcmpFields, type PortFields, type TcpFields } from '../../testing/frame'
 import type { Outcome, TestedFunction } from '../../testing/harness'
+import type { Table } from '../../testing/instance'
 
 /** Behind port inside. */
 const LOCAL = { 4: '10.0.0.1', 6: 'fd00::1' }
@@ -101,19 +103,61 @@ export class Traffic {
   }
 
   sessions() {
-    return this.firewall.table(`sessions${this.family}`).entries()
+    return this.table.entries()
+  }
+
+  /** The TCP session between a port inside and port 80 outside. */
+  tcpSession(local_port: number): Record<string, Value> | undefined {
+    return this.table.get(this.tcpKey(local_port)) as Record<string, Value> | undefined
   }
 
   /** Makes all sessions older, as if time had passed since. */
   wait(seconds: number): void {
-    const table = this.firewall.table(`sessions${this.family}`)
-    for (const { key, value } of table.entries()) {
-      const session = value as { last_seen: bigint; tick: number }
-      table.put(key, { ...session, last_seen: session.last_seen - BigInt(seconds) * 1_000_000_000n, tick: session.tick - 1 })
-    }
+    for (const { key } of this.sessions()) this.age(key, seconds)
+  }
+
+  /** Has its next packet leave the fast path, as if the last one had come some kernel ticks ago. */
+  slowDown(local_port: number): void {
+    if (this.tcpSession(local_port)) this.age(this.tcpKey(local_port), 0)
+  }
+
+  private get table(): Table {
+    return this.firewall.table(`sessions${this.family}`)
+  }
+
+  private tcpKey(local_port: number): Value {
+    return { local: LOCAL[this.family], remote: REMOTE[this.family], local_port, remote_port: 80, workload: this.workload, protocol: 'tcp' }
+  }
+
+  private age(key: Value, seconds: number): void {
+    const session = this.table.get(key) as { last_seen: bigint; tick: number }
+    this.table.put(key, { ...session, last_seen: session.last_seen - BigInt(seconds) * 1_000_000_000n, tick: session.tick - 1 })
   }
 }
 
 function portsOf(side: Side): { sport: number; dport: number } {
   return side === 'inside' ? { sport: 40_000, dport: 80 } : { sport: 80, dport: 40_000 }
+}
+
+/** What generated tests begin with; a failure prints it, and INKEV_SEED sets it. */
+export const SEED = Number(process.env.INKEV_SEED ?? 20_161)
+
+/** Numbers that only look random: mulberry32. */
+export class Random {
+  constructor(private state: number) {}
+
+  below(limit: number): number {
+    this.state = (this.state + 0x6d2b79f5) | 0
+    let bits = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits
+    return ((bits ^ (bits >>> 14)) >>> 0) % limit
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)]!
+  }
+
+  maybe<T>(make: () => T): T | undefined {
+    return this.below(2) ? make() : undefined
+  }
 }
