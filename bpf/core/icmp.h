@@ -236,7 +236,8 @@ __noinline bool rewrite_to_tcp_reset(struct __sk_buff *skb, const struct packet 
 	offset = L3_OFFSET + reply_ip_length(packet);
 	return resize_packet(skb, offset + sizeof(tcp)) &&
 	       !bpf_skb_store_bytes(skb, offset, &tcp, sizeof(tcp), BPF_F_RECOMPUTE_CSUM) &&
-	       write_reply_headers(skb, packet, &packet->destination, IPPROTO_TCP, sizeof(tcp));
+	       write_reply_headers(skb, packet, &packet->destination, IPPROTO_TCP, sizeof(tcp)) &&
+	       neutralize_pending_checksum(skb);
 }
 
 /* Also a later fragment of what may be one: each becomes a fragment of the reply. */

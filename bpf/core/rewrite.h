@@ -144,6 +144,7 @@ static __always_inline bool decrement_ttl(struct __sk_buff *skb, const struct pa
  */
 struct sk_buff {
 	__u8 ip_summed : 2;
+	__u8 encapsulation : 1;
 	__u16 csum_start;
 	__u16 csum_offset;
 	unsigned char *head;
@@ -187,13 +188,43 @@ static __always_inline bool cancel_pending_checksum(struct __sk_buff *skb,
 }
 
 /*
+ * Whether the kernel takes the packet for one inside a tunnel, and so refuses to change its tail.
+ * It goes on to do so after decapsulate() where sender and receiver share the kernel, and no helper
+ * tells it otherwise; a packet from a wire is never like that.
+ */
+static __always_inline bool is_encapsulated(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return BPF_CORE_READ_BITFIELD(kernel_skb, encapsulation);
+}
+
+/* What neutralize_pending_checksum() may need behind the packet. */
+#define SPARE_LENGTH 4
+
+/* As resize_packet(), by changing the front; behind the message SPARE_LENGTH bytes are left over.
+ */
+static __always_inline bool resize_encapsulated(struct __sk_buff *skb, __u32 length)
+{
+	__u32 nothing = 0;
+
+	length += SPARE_LENGTH;
+	return !skb->gso_size && !bpf_skb_pull_data(skb, skb->len) &&
+	       !bpf_skb_adjust_room(skb, (__s32)(length - skb->len), BPF_ADJ_ROOM_MAC, 0) &&
+	       !bpf_skb_store_bytes(skb, length - SPARE_LENGTH, &nothing, sizeof(nothing), 0);
+}
+
+/*
  * Gives the frame the length of a message that is about to be written over all of it but the
- * Ethernet header, and makes it linear and no train of segments.
+ * Ethernet header, and makes it linear and no train of segments. The frame may be longer than asked
+ * for: the message's own length fields count. neutralize_pending_checksum() is to be called last.
  */
 static __always_inline bool resize_packet(struct __sk_buff *skb, __u32 length)
 {
 	struct pending_checksum pending = lookup_pending_checksum(skb);
 
+	if (is_encapsulated(skb))
+		return resize_encapsulated(skb, length);
 	if (pending.field && !cancel_pending_checksum(skb, pending))
 		return false;
 	return bpf_skb_change_tail(skb, length, 0) == 0;
@@ -215,8 +246,10 @@ static __always_inline bool neutralize_pending_checksum(struct __sk_buff *skb)
 		return true;
 	if (pending.field > SUM_MAX || pending.start > pending.field || length > SUM_MAX)
 		return false;
+	if (is_encapsulated(skb))
+		length -= SPARE_LENGTH;
 	length += (length - pending.start) & 1;
-	if (bpf_skb_change_tail(skb, length + sizeof(trailer), 0) ||
+	if ((!is_encapsulated(skb) && bpf_skb_change_tail(skb, length + sizeof(trailer), 0)) ||
 	    bpf_skb_load_bytes(skb, pending.field, &standing, sizeof(standing)))
 		return false;
 	trailer = ~fold_sum((__u64)sum_to_end(skb, pending.start) + standing);
