@@ -10,6 +10,7 @@ import {
   inWords,
   kindOf,
   type Network,
+  type NetworkFunction,
   resourceKey,
   type StitchEnd,
   splitKey,
@@ -101,11 +102,18 @@ function endKey(target: Target): string {
   return 'workload' in target ? target.workload : `${target.instance} ${target.port}`
 }
 
-/** The resource that an end names and that is not there. */
+/** What an end names and is not there, in words. A function may lose a port, as it may go: who renames one changes the stitch after the function. */
 function missingOf({ networks, functions, ports }: Desired, end: StitchEnd): string | undefined {
-  if (end.network !== undefined) return networks.has(end.network) ? undefined : resourceKey('networks', end.network)
-  if (end.function !== undefined) return functions.has(end.function) ? undefined : resourceKey('functions', end.function)
-  return end.port === undefined || ports.has(end.port) ? undefined : resourceKey('ports', end.port)
+  if (end.network !== undefined) return networks.has(end.network) ? undefined : inWords(resourceKey('networks', end.network))
+  if (end.function !== undefined) return missingOfFunction(functions.get(end.function), end.function, end.port!)
+  return end.port === undefined || ports.has(end.port) ? undefined : inWords(resourceKey('ports', end.port))
+}
+
+function missingOfFunction(declared: NetworkFunction | undefined, name: string, port: string): string | undefined {
+  const key = resourceKey('functions', name)
+  if (!declared) return inWords(key)
+  const { kind, config } = kindOf(declared)
+  return portNames(kind, config).includes(port) ? undefined : `port ${port} of ${inWords(key)}`
 }
 
 function targetOf(end: StitchEnd, stitch: string): Target {
@@ -192,8 +200,8 @@ function idle(reason: string): Status {
   return { state: 'idle', reason }
 }
 
-function waitsFor(key: string): Status {
-  return { state: 'pending', reason: `waits for ${inWords(key)}` }
+function waitsFor(words: string): Status {
+  return { state: 'pending', reason: `waits for ${words}` }
 }
 
 function tellStatuses(
@@ -204,7 +212,7 @@ function tellStatuses(
 ): Map<string, Status> {
   const ofInstance = (key: string) => (instances.has(key) ? ACTIVE : idle('no workload of this host reaches it'))
   const inNetwork = (name: string) =>
-    desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(resourceKey('networks', name))
+    desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(inWords(resourceKey('networks', name)))
   const statuses: [string, Status][] = [
     ...[...desired.networks.keys()].map(name => [resourceKey('networks', name), inNetwork(name)] as [string, Status]),
     ...[...desired.functions.keys()].map(
@@ -225,7 +233,7 @@ function tellStatuses(
 }
 
 function ofPort(desired: Desired, port: WorkloadPort, workload: Workload | undefined): Status {
-  if (!workload) return waitsFor(missingForPort(desired, port)!)
+  if (!workload) return waitsFor(inWords(missingForPort(desired, port)!))
   return workload.join ? ACTIVE : idle('nothing is stitched to it')
 }
 

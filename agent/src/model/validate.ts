@@ -141,16 +141,6 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
     refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
   const [problem] = kind.check?.(config as never) ?? []
   if (problem) refuse('INKEV_ERR_CONFIG', `${kind.kind}.${problem.path}`, problem.message, problem.hint)
-  const known = portNames(kind, config)
-  for (const [stitch, { a, b }] of desired.stitches)
-    for (const end of [a, b])
-      if (end.function === name && !known.includes(end.port!))
-        refuse(
-          'INKEV_ERR_IN_USE',
-          kind.kind,
-          `stitch ${stitch} ends at port ${end.port}, which function ${name} would no longer have`,
-          'Delete or change the stitch first.'
-        )
   const [chaining] = [...desired.ports].find(([, { chain }]) => chain.includes(name)) ?? []
   if (chaining !== undefined && !isChainable(kind))
     refuse(
