@@ -52,21 +52,31 @@ static __always_inline bool is_own_arp(struct __sk_buff *skb, __u32 id, const ma
 	return is_own_ip(id, mac, &ip);
 }
 
-/*
- * The link address that a neighbour discovery message offers in its first option, where it has one.
- * Messages of workloads have no other option before it.
- */
-static __always_inline bool offers_own_mac(struct __sk_buff *skb, __u32 option, const mac_t *mac)
+/* Options that are looked through; a message with more is not believed. */
+#define ND_OPTIONS_MAX 4
+
+/* Whether no link address that a neighbour discovery message offers is another's. */
+static __always_inline bool offers_own_mac(struct __sk_buff *skb, const struct packet *packet,
+					   __u32 offset, const mac_t *mac)
 {
 	struct {
 		__u8 type;
-		__u8 length;
+		__u8 length; /* in units of 8 bytes */
 		mac_t mac;
-	} link_address;
+	} option;
 
-	if (bpf_skb_load_bytes(skb, option, &link_address, sizeof(link_address)))
-		return true;
-	return mac_equals(&link_address.mac, mac);
+	for (int i = 0; i < ND_OPTIONS_MAX; i++) {
+		if (offset + sizeof(option) > packet->l3 + packet->length)
+			return true;
+		if (bpf_skb_load_bytes(skb, offset, &option, sizeof(option)) || !option.length)
+			return false;
+		if ((option.type == ND_SOURCE_LINK_ADDRESS ||
+		     option.type == ND_TARGET_LINK_ADDRESS) &&
+		    !mac_equals(&option.mac, mac))
+			return false;
+		offset += option.length * 8;
+	}
+	return false;
 }
 
 /* Solicitations, advertisements, and no router's work: that is the graph's. */
@@ -80,16 +90,16 @@ static __always_inline bool is_own_discovery(struct __sk_buff *skb, const struct
 	case ICMPV6_NEIGHBOUR_ADVERTISEMENT:
 		return parse_nd(skb, packet, packet->icmp_type, &target) &&
 		       is_own_ip(id, mac, &target) &&
-		       offers_own_mac(skb, option + sizeof(target), mac);
+		       offers_own_mac(skb, packet, option + sizeof(target), mac);
 	case ICMPV6_NEIGHBOUR_SOLICITATION:
 		if (!parse_nd(skb, packet, packet->icmp_type, &target))
 			return false;
 		/* Without a source it asks whether the target may become its own. */
 		if (ip_is_unspecified(&packet->source))
 			return is_own_ip(id, mac, &target);
-		return offers_own_mac(skb, option + sizeof(target), mac);
+		return offers_own_mac(skb, packet, option + sizeof(target), mac);
 	case ICMPV6_ROUTER_SOLICITATION:
-		return offers_own_mac(skb, option, mac);
+		return offers_own_mac(skb, packet, option, mac);
 	case ICMPV6_ROUTER_ADVERTISEMENT:
 	case ICMPV6_REDIRECT:
 		return false;

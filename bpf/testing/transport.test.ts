@@ -4,8 +4,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { native } from '@inkev/native'
 import { afterEach, describe, expect, test } from '@jest/globals'
+import { INSIDE, OUTSIDE } from '../core/graph'
 import { eth } from './frame'
 import { Host } from './host'
+import { forwarder } from './kinds'
 import type { Network } from './network'
 import { parse } from './parse'
 import { bulk } from './traffic'
@@ -120,6 +122,20 @@ describe('between two hosts', () => {
       )
     const marks = (await a.wire.captured()).map(({ bytes }) => parse(bytes, { unchecked: true }).ipv4?.tos)
     expect(marks.filter(Boolean)).toEqual([1, 3])
+  })
+
+  test('what came out of one tunnel goes into another', async () => {
+    const hosts = (await twoHosts()).map(closing) as [Host, Host]
+    const [near, far] = await spanned(hosts, 100)
+    const [back, turn] = await spanned(hosts, 200)
+    const joint = await hosts[1].addInstance(forwarder, {})
+    far.stitch(joint, INSIDE)
+    turn.stitch(joint, OUTSIDE)
+    const [a, d] = [await near.addWorkload('a', place(1)), await back.addWorkload('d', place(3))]
+    for (const address of d.ips) {
+      expect(a.ping(address)).toBe(2)
+      expect(await bulk(a.name, d.name, address)).toBeGreaterThan(1e8)
+    }
   })
 
   test('the underlay may be IPv6', async () => {
