@@ -28,11 +28,13 @@ function findKinds() {
 /** The C files: each becomes one object of the same name. */
 function findSources() {
   const directories = ['core', 'testing', ...folders(FUNCTIONS).map(kind => `functions/${kind}`)]
-  return directories.filter(directory => existsSync(join(ROOT, directory))).flatMap(directory =>
-    readdirSync(join(ROOT, directory))
-      .filter(file => file.endsWith('.bpf.c'))
-      .map(file => ({ name: basename(file, '.bpf.c'), source: `${directory}/${file}` }))
-  )
+  return directories
+    .filter(directory => existsSync(join(ROOT, directory)))
+    .flatMap(directory =>
+      readdirSync(join(ROOT, directory))
+        .filter(file => file.endsWith('.bpf.c'))
+        .map(file => ({ name: basename(file, '.bpf.c'), source: `${directory}/${file}` }))
+    )
 }
 
 function folders(directory) {
