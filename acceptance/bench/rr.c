@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measures TCP transactions between two namespaces: request/response on one connection, or a new connection for each.
+// Measures TCP transactions between two namespaces: request/response on one connection, or a new
+// connection for each.
 //
 //   rr server ADDRESS PORT                      serves until killed
-//   rr client ADDRESS PORT rr|crr MILLISECONDS  prints {"transactions":…,"seconds":…,"p50_us":…,"p99_us":…}
+//   rr client ADDRESS PORT rr|crr MILLISECONDS  prints
+//   {"transactions":…,"seconds":…,"p50_us":…,"p99_us":…}
 //
 // Exit status 1 with a sentence on stderr when the peer cannot be reached or falls silent for 2 s.
 
@@ -20,7 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-// Times are kept in a histogram of 50 ns steps up to 20 ms, the last bucket holding all that took longer.
+// Times are kept in a histogram of 50 ns steps up to 20 ms, the last bucket holding all that took
+// longer.
 #define STEP_NS 50
 #define BUCKETS 400000
 
@@ -42,7 +45,8 @@ static uint64_t now_ns(void)
 
 static struct addrinfo *resolve(const char *address, const char *port)
 {
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+				 .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found;
 	int failed = getaddrinfo(address, port, &hints, &found);
 
@@ -60,8 +64,8 @@ static void set(int fd, int level, int option, int value)
 
 static int dial(const struct addrinfo *to)
 {
-	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	struct timeval limit = { .tv_sec = 2 };
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+	struct timeval limit = {.tv_sec = 2};
 	int fd = socket(to->ai_family, SOCK_STREAM, 0);
 
 	if (fd < 0)
@@ -121,8 +125,9 @@ static void client(const struct addrinfo *to, int renew, uint64_t duration_ns)
 		before = after;
 		transactions++;
 	}
-	printf("{\"transactions\":%llu,\"seconds\":%.6f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n", (unsigned long long)transactions,
-	       (before - start) / 1e9, percentile(transactions, 0.5), percentile(transactions, 0.99));
+	printf("{\"transactions\":%llu,\"seconds\":%.6f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n",
+	       (unsigned long long)transactions, (before - start) / 1e9,
+	       percentile(transactions, 0.5), percentile(transactions, 0.99));
 }
 
 // Serves one connection after the other: a poll per request would dilute what is measured.
@@ -152,10 +157,13 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "server"))
 		server(resolve(argv[2], argv[3]));
-	if (argc == 6 && !strcmp(argv[1], "client") && (!strcmp(argv[4], "rr") || !strcmp(argv[4], "crr"))) {
-		client(resolve(argv[2], argv[3]), !strcmp(argv[4], "crr"), strtoull(argv[5], NULL, 10) * 1000000ULL);
+	if (argc == 6 && !strcmp(argv[1], "client") &&
+	    (!strcmp(argv[4], "rr") || !strcmp(argv[4], "crr"))) {
+		client(resolve(argv[2], argv[3]), !strcmp(argv[4], "crr"),
+		       strtoull(argv[5], NULL, 10) * 1000000ULL);
 		return 0;
 	}
-	fprintf(stderr, "usage: rr server ADDRESS PORT | rr client ADDRESS PORT rr|crr MILLISECONDS\n");
+	fprintf(stderr,
+		"usage: rr server ADDRESS PORT | rr client ADDRESS PORT rr|crr MILLISECONDS\n");
 	return 1;
 }

@@ -374,8 +374,8 @@ Napi::Value BpfMap::dump(const Napi::CallbackInfo &info)
 	auto result = Napi::Object::New(env);
 
 	result["count"] = static_cast<double>(entries.count);
-	result["keys"] = to_buffer(env, entries.keys.data(),
-				   entries.count * resource().info.key_size);
+	result["keys"] =
+		to_buffer(env, entries.keys.data(), entries.count * resource().info.key_size);
 	result["values"] = to_buffer(env, entries.values.data(),
 				     entries.count * resource().stored_value_size());
 	return result;
