@@ -24,7 +24,7 @@ export function hostFacts(netlink: Netlink, { name, uplink, vtep }: Pick<Options
       'INKEV_ERR_UPLINK_MISSING',
       `--vtep ${vtep} is no address of ${uplink}, which has ${addresses.join(', ') || 'none'}`
     )
-  const chosen = vtep ?? addresses.find(address => !address.startsWith('fe80:'))
+  const chosen = vtep ?? addresses.find(address => !/^(fe80:|127\.|::1$)/.test(address))
   if (chosen === undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} has no address for the tunnel end`)
   let { mtu } = link
   return () => {

@@ -227,6 +227,8 @@ function asInkevError(error: Error): InkevError {
   return new InkevError('INKEV_ERR_KERNEL', error.message, undefined, undefined, error)
 }
 
+/** What the verifier said last, without what libbpf and its own statistics add. */
 function lastLines(log: string): string {
-  return log.trimEnd().split('\n').slice(-4).join(' / ')
+  const lines = log.split('\n').filter(line => line.trim() && !/^(libbpf:|processed |-- )/.test(line))
+  return lines.slice(-3).join(' / ')
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts the parts together: from options to an agent that listens, and back.
 
+import { kinds } from '@inkev/bpf/functions/index.gen'
 import type { Native } from '@inkev/native'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Network, NetworkFunction, Stitch, WorkloadPort } from '../api/resources'
@@ -13,6 +14,7 @@ import { Objects } from './kernel/objects'
 import { probe } from './kernel/probe'
 import type { Desired } from './model/desired'
 import type { Options } from './options'
+import { ROAD } from './plan/wishes'
 import { Reconciler } from './reconcile'
 import { buildApp } from './server/app'
 import { authorizer } from './server/auth'
@@ -37,10 +39,11 @@ const NAMESPACES = 'namespace'
 /** Throws InkevError with a sentence for the one who started it. */
 export async function start(options: Options, native: Native, log: FastifyBaseLogger): Promise<Started> {
   const features = probe(native, options.bpffs)
+  const objects = new Objects(options.objects)
+  objects.require([...Object.keys(ROAD), ...Object.keys(kinds)])
   const netlink = native.net.open()
   const facts = hostFacts(netlink, options)
   const store = await Store.open(options.state)
-  const objects = new Objects(options.objects)
   const owned = {
     all: () => store.table<true>(NAMESPACES).keys(),
     add: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: true }]),

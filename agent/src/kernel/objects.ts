@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled objects on disk: each is read and parsed once.
 
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MapSpec, type ObjectSpec, readObject } from '@inkev/bpf/catalogue/btf'
 import type { Value } from '@inkev/bpf/catalogue/define'
@@ -21,6 +21,11 @@ export class Objects {
 
   constructor(private readonly directory: string) {}
 
+  /** Throws INKEV_ERR_OPTION unless all are there. */
+  require(names: Iterable<string>): void {
+    for (const name of names) if (!existsSync(this.path(name))) throw unusable(this.path(name), 'it is not there')
+  }
+
   /** Throws INKEV_ERR_OPTION when the object is not there or not readable. */
   get(name: string): CompiledObject {
     const known = this.known.get(name)
@@ -31,21 +36,22 @@ export class Objects {
   }
 
   private read(name: string): CompiledObject {
-    const path = join(this.directory, `${name}.bpf.o`)
     try {
-      const elf = readFileSync(path)
+      const elf = readFileSync(this.path(name))
       return { name, elf, spec: readObject(elf), digest: digestOf(elf) }
     } catch (error) {
-      const { message } = error as Error
-      throw new InkevError(
-        'INKEV_ERR_OPTION',
-        `the compiled function ${path} cannot be used: ${message}`,
-        undefined,
-        'Build it (node bpf/build.mjs), or name the directory by --objects.',
-        error
-      )
+      throw unusable(this.path(name), (error as Error).message, error)
     }
   }
+
+  private path(name: string): string {
+    return join(this.directory, `${name}.bpf.o`)
+  }
+}
+
+function unusable(path: string, reason: string, cause?: unknown): InkevError {
+  const hint = 'Build it (node bpf/build.mjs), or name the directory by --objects.'
+  return new InkevError('INKEV_ERR_OPTION', `the compiled function ${path} cannot be used: ${reason}`, undefined, hint, cause)
 }
 
 /**
