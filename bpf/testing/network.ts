@@ -47,11 +47,11 @@ export class Network {
   /** The device is told of last: it must not speak before it is known. */
   async addWorkload(name: string, options: PlacedWorkload): Promise<Workload> {
     const { host } = this
-    const workload = await Workload.create(`${host.name}-${name}`, host.net, options)
+    const workload = await Workload.create(`${host.name}-${name}`, host, options)
     const id = ++workloads
     const { chain = [], pinned = false, mtu = 1450, mac } = options
     const network = { target: this.bridge.number, port: WORKLOADS, kind: 'ATTACHED_FUNCTION' }
-    const device = { ifindex: workload.hostIfindex, delivery: 'ATTACHED_VETH', mac, mtu, pinned }
+    const device = { ifindex: workload.hostIfindex, delivery: options.tap ? 'ATTACHED_DEVICE' : 'ATTACHED_VETH', mac, mtu, pinned }
     host.table('workloads').put(id, { ...device, network, chain, chain_length: chain.length })
     host.table('workload_ids').put(workload.hostIfindex, id)
     for (const ip of workload.ips) host.table('workload_ips').put({ ip, workload: id }, 0)

@@ -124,6 +124,17 @@ describe('between two hosts', () => {
     expect(marks.filter(Boolean)).toEqual([1, 3])
   })
 
+  test('a virtual machine behind a tap is reached, in bulk too', async () => {
+    const [near, far] = await hostsWithNetwork()
+    const [a, b] = [await near.addWorkload('a', place(1)), await near.addWorkload('b', place(2))]
+    const machine = await far.addWorkload('m', { ...place(3), tap: true })
+    expect(b.ping(a.ips[0]!)).toBe(2)
+    for (const address of machine.ips) {
+      expect(a.ping(address)).toBe(2)
+      for (const reverse of [false, true]) expect(await bulk(a.name, machine.name, address, { reverse, megabytes: 5 })).toBeGreaterThan(1e8)
+    }
+  })
+
   test('what came out of one tunnel goes into another', async () => {
     const hosts = (await twoHosts()).map(closing) as [Host, Host]
     const [near, far] = await spanned(hosts, 100)
@@ -155,7 +166,10 @@ async function linuxSide(namespace: string, local: string, remote: string): Prom
   configure(namespace, 'link set vxlan100 master br0', 'link set vxlan100 up', 'link set br0 up')
   const netns = closing(native.net.openNetns(`/run/netns/${namespace}`))
   const net = closing(native.net.open(netns))
-  const workloads = [await Workload.create(`${namespace}-x`, net, place(3)), await Workload.create(`${namespace}-y`, net, place(4))]
+  const workloads = [
+    await Workload.create(`${namespace}-x`, { name: namespace, net }, place(3)),
+    await Workload.create(`${namespace}-y`, { name: namespace, net }, place(4))
+  ]
   for (const { hostIfindex } of workloads) net.setLink(hostIfindex, { master: net.link('br0')!.ifindex })
   return workloads.map(closing) as [Workload, Workload]
 }

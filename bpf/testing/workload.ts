@@ -4,9 +4,12 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type Netlink, type Netns, native } from '@inkev/native'
+import { Tapwire } from './tapwire'
 import { Wire } from './wire'
 
 const COMMAND_LIMIT_MS = 20_000
+/** A workload's own end. */
+const CARD = 'eth0'
 
 export interface WorkloadOptions {
   mac: string
@@ -15,6 +18,15 @@ export interface WorkloadOptions {
   /** Default gateways. */
   gateways?: string[]
   mtu?: number
+  /** Like a virtual machine: behind a tap instead of a veth. */
+  tap?: boolean
+}
+
+/** Where a workload is to live. */
+export interface Home {
+  /** Of its namespace. */
+  name: string
+  net: Netlink
 }
 
 export class Workload {
@@ -30,25 +42,29 @@ export class Workload {
     /** Its own end. */
     readonly ifindex: number,
     /** The host's end. */
-    readonly hostIfindex: number
+    readonly hostIfindex: number,
+    private readonly card?: Tapwire
   ) {}
 
   /** `name` becomes the namespace's, and must be free. */
-  static async create(name: string, host: Netlink, options: WorkloadOptions): Promise<Workload> {
+  static async create(name: string, host: Home, options: WorkloadOptions): Promise<Workload> {
     const { mac, addresses, gateways = [], mtu = 1450 } = options
     const netns = native.net.createNetns(name)
     const net = native.net.open(netns)
-    const hostIfindex = host.createVeth({ name: name.slice(-14), peerName: 'eth0', peerNetns: netns, peerMac: mac, mtu })
-    const { ifindex } = net.link('eth0')!
-    host.sysctl(`ipv6/conf/${name.slice(-14)}/disable_ipv6`, '1')
-    net.sysctl('ipv6/conf/eth0/accept_dad', '0')
-    net.sysctl('ipv6/conf/eth0/router_solicitations', '0')
-    for (const index of [net.link('lo')!.ifindex, ifindex]) net.setLink(index, { up: true })
-    host.setLink(hostIfindex, { up: true })
-    for (const address of addresses) net.addAddress(ifindex, address)
-    for (const gateway of gateways) net.addRoute({ destination: gateway.includes(':') ? '::/0' : '0.0.0.0/0', gateway, ifindex })
-    const workload = new Workload(name, mac, addresses, netns, net, ifindex, hostIfindex)
-    workload.wire = await Wire.at(netns, ifindex)
+    const device = name.slice(-14)
+    const card = options.tap ? await Tapwire.start([host.name, device], [name, CARD]) : undefined
+    if (!card) host.net.createVeth({ name: device, peerName: CARD, peerNetns: netns })
+    const [hostEnd, ownEnd] = [host.net.link(device)!.ifindex, net.link(CARD)!.ifindex]
+    host.net.sysctl(`ipv6/conf/${device}/disable_ipv6`, '1')
+    net.sysctl(`ipv6/conf/${CARD}/accept_dad`, '0')
+    net.sysctl(`ipv6/conf/${CARD}/router_solicitations`, '0')
+    net.setLink(ownEnd, { mac, mtu })
+    for (const ifindex of [net.link('lo')!.ifindex, ownEnd]) net.setLink(ifindex, { up: true })
+    host.net.setLink(hostEnd, { mtu, up: true })
+    for (const address of addresses) net.addAddress(ownEnd, address)
+    for (const gateway of gateways) net.addRoute({ destination: gateway.includes(':') ? '::/0' : '0.0.0.0/0', gateway, ifindex: ownEnd })
+    const workload = new Workload(name, mac, addresses, netns, net, ownEnd, hostEnd, card)
+    workload.wire = await Wire.at(netns, ownEnd)
     return workload
   }
 
@@ -83,5 +99,6 @@ export class Workload {
     this.net.close()
     this.netns.close()
     native.net.deleteNetns(this.name)
+    this.card?.close()
   }
 }
