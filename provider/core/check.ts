@@ -29,7 +29,7 @@ function problemsOf(attribute: Attribute, value: Value, path: Path): Problem[] {
   if (!isMembers(value)) {
     const elements = value as Value[]
     return [
-      ...at(path, sizeFault(source, elements.length)),
+      ...at(path, sizeFault(source, elements.length) ?? emptyFault(source, elements)),
       ...elements.flatMap((element, index) => elementProblems(scalar, element, [...path, { index }]))
     ]
   }
@@ -38,6 +38,10 @@ function problemsOf(attribute: Attribute, value: Value, path: Path): Problem[] {
     ...Object.keys(value).flatMap(key => at([...path, { key }], keyFault(source, key))),
     ...Object.entries(value).flatMap(([key, element]) => (attributes ? [] : elementProblems(scalar, element, [...path, { key }])))
   ]
+}
+
+function emptyFault({ minItems = 0 }: Attribute['source'], elements: Value[]): Fault | undefined {
+  return elements.length < minItems ? { message: 'must not be empty', hint: 'Name at least one, or leave it out.' } : undefined
 }
 
 function elementProblems(scalar: Attribute['source'], element: Value, path: Path): Problem[] {

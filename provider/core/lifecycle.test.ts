@@ -28,6 +28,7 @@ describe('validation', () => {
     ['a VNI that does not fit', { vni: 16777216 }, 'vni', /16777215/],
     ['a key of odd characters', { subnets: { 'v 4': { cidr: '10.0.0.0/24' } } }, 'subnets.v 4', /not allowed/],
     ['hosts of odd names', { hosts: ['edge_1'] }, 'hosts.0', /edge_1/],
+    ['no hosts at all', { hosts: [] }, 'hosts', /must not be empty/],
     ['a timeout without unit', { timeouts: { create: '5' } }, 'timeouts', /timeouts\.create.*duration/],
     ['subnets that overlap', { subnets: { a: { cidr: '10.0.0.0/24' }, b: { cidr: '10.0.0.128/25' } } }, 'subnets.b', /overlaps/]
   ])('refuses %s, on its attribute', (_wrong, given, at, says) => {

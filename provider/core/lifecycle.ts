@@ -2,25 +2,20 @@
 // The life of every resource: validate, plan, apply, read, import, upgrade. Written once; what differs is in the resource files.
 
 import { nanoseconds } from '@inkev/bpf/catalogue/fields'
-import { AgentError, type Guard, type Stored } from './agent'
+import type { Stored } from './agent'
 import { schemaProblems } from './check'
 import { type Diagnostic, errorDiagnostics, problemDiagnostic, Refusal } from './diagnostics'
-import { filledIn, type Planned, plan as planState, requestBody, stateOf, withDefaults } from './plan'
-import { type Found, hostsOf, type Operation, type Resource, TIMEOUTS } from './resource'
+import { isAsPlanned, type Placed, type Private, readState, remove, write } from './placement'
+import { type Planned, plan as planState, requestBody, withDefaults } from './plan'
+import { hostsOf, type Operation, type Resource, TIMEOUTS } from './resource'
 import type { Attributes } from './schema'
-import { isEqual, isMembers, isWhollyKnown, type Members, UNKNOWN, type Value, withoutUnknown } from './value'
+import { settled } from './settled'
+import { isMembers, isWhollyKnown, type Members, UNKNOWN, type Value, withoutUnknown } from './value'
 import { complete, type Path } from './walk'
 import { judgeAlone, type Session, type World } from './world'
 
-/** What the provider remembers beside the state: the tag of each host's object as it was last seen. */
-export interface Private {
-  etags?: Record<string, string>
-}
-
-/** What an operation leaves behind. A null state means that the object does not exist. */
-export interface Outcome {
-  state: Members | null
-  private: Private
+/** What an operation leaves behind. */
+export interface Outcome extends Placed {
   identity: Members | null
   diagnostics: Diagnostic[]
 }
@@ -132,7 +127,7 @@ export async function apply(resource: Resource, request: ApplyRequest, world: Wo
   const session = world.session(AbortSignal.any([AbortSignal.timeout(limit), delayed(signal, CANCEL_MS)]), signal)
   try {
     if (!planned) {
-      await destroy(resource, session, prior!)
+      await remove(resource, session, prior!)
       return { state: null, private: {}, identity, diagnostics: session.warnings }
     }
     const made = await write(resource, session, { planned, prior, config: config!, etags: kept.etags ?? {} })
@@ -162,7 +157,7 @@ async function aftermath(
   resource: Resource,
   world: World,
   { planned, prior, private: kept }: Pick<ApplyRequest, 'prior' | 'private'> & { planned: Members }
-): Promise<Pick<Outcome, 'state' | 'private'>> {
+): Promise<Placed> {
   const presumed = withoutUnknown(planned) as Members
   const isOurs = (stored: Stored) => prior !== null || isAsPlanned(resource, planned, stored)
   const session = world.session(AbortSignal.timeout(AFTERMATH_MS))
@@ -176,130 +171,6 @@ async function aftermath(
 /** While an update is half done, the object may lie on the hosts of before and of after. */
 function everywhere(presumed: Members, prior: Members): Members {
   return 'hosts' in prior ? { hosts: [...new Set([...hostsOf(presumed), ...hostsOf(prior)])].toSorted() } : {}
-}
-
-interface Write {
-  planned: Members
-  prior: Members | null
-  config: Members
-  etags: Record<string, string>
-}
-
-async function write(
-  resource: Resource,
-  session: Session,
-  { planned, prior, config, etags }: Write
-): Promise<{ state: Members; private: Private }> {
-  const hosts = resource.hosts(planned)
-  const body = requestBody(resource.fields, planned, config)
-  const before = prior ? resource.hosts(prior) : []
-  const guard = (host: string): Guard => (etags[host] ? { tag: etags[host] } : before.includes(host) ? undefined : 'absent')
-  const put = (name: string) => (host: string) => putOne(resource, session, host, { name, body, guard: guard(host), planned })
-  const name = typeof planned.name === 'string' ? planned.name : await nameObject(resource, planned, put, hosts[0]!)
-  let stored = await settled(hosts, put(name))
-  stored = await agreed(resource, session, { name, body, hosts, stored })
-
-  const named = { ...planned, name }
-  const leaving = before.filter(host => !hosts.includes(host))
-  if (prior && leaving.length > 0) await leave(resource, session, prior, leaving)
-  await resource.announce?.(session, named, prior, new Map(hosts.map((host, index) => [host, stored[index]!])))
-  for (const [index, host] of hosts.entries()) warnIfDegraded(session, host, stored[index]!)
-  const state = filledIn(resource.attributes, named, complete(resource.attributes, stored[0]!.item))
-  return { state, private: { etags: tagsOf(hosts, stored) } }
-}
-
-/** Writes the object on one host: over the one that was last seen there, else as a new one, or finding that it is there already just as wanted. */
-async function putOne(
-  resource: Resource,
-  session: Session,
-  host: string,
-  { name, body, guard, planned }: { name: string; body: Members; guard: Guard; planned: Members }
-): Promise<Stored> {
-  const agent = session.agent(host)
-  const { rest, type } = resource
-  const written = await agent.put(rest, name, body, guard)
-  if (written) return written
-  const there = await agent.get(rest, name)
-  if (there && isAsPlanned(resource, planned, there)) return there
-  if (guard !== 'absent')
-    throw new AgentError(host, `${type} ${name} is no longer what it was when this plan was made`, {
-      summary: `${type} ${name} changed on ${host}`,
-      hint: 'Plan again, to see what changed.'
-    })
-  throw new NameTaken(host, `${host} has ${type} ${name} already, with another configuration`, {
-    summary: `${type} ${name} exists already`,
-    path: 'name',
-    hint: `Choose another name, delete it, or take it over: terraform import ${type}.NAME ${resource.identity.map(part => (part === 'name' ? name : String(planned[part]))).join('/')}`
-  })
-}
-
-/** The name is held by an object that is not ours. */
-class NameTaken extends AgentError {}
-
-function isAsPlanned({ fields }: Resource, planned: Members, { item }: Stored): boolean {
-  const wanted = complete(fields, planned)
-  const found = stateOf(fields, item, wanted)
-  return isEqual(filledIn(fields, wanted, found), found)
-}
-
-/** Creates the object on the first host under the first name that is free. */
-async function nameObject(
-  { names }: Resource,
-  planned: Members,
-  put: (name: string) => (host: string) => Promise<Stored>,
-  host: string
-): Promise<string> {
-  for (const name of names!(planned)) {
-    try {
-      await put(name)(host)
-      return name
-    } catch (error) {
-      if (!(error instanceof NameTaken)) throw error
-    }
-  }
-  throw new Error(`no name is free on ${host}`)
-}
-
-/** Writes the object once more where the hosts computed different values for what must be the same on all. */
-async function agreed(
-  { agree, rest }: Resource,
-  session: Session,
-  { name, body, hosts, stored }: { name: string; body: Members; hosts: string[]; stored: Stored[] }
-): Promise<Stored[]> {
-  const common = agree?.(stored.map(({ item }) => item))
-  if (!common) return stored
-  return settled(hosts, async host => {
-    const own = stored[hosts.indexOf(host)]!
-    if (Object.entries(common).every(([field, value]) => own.item[field] === value)) return own
-    return (await session.agent(host).put(rest, name, { ...body, ...common }))!
-  })
-}
-
-function warnIfDegraded({ warnings }: Session, host: string, { item: { name, status } }: Stored): void {
-  if (status?.state !== 'degraded') return
-  warnings.push({ severity: 'warning', summary: `${name} is degraded on ${host}`, detail: status.reason ?? 'The agent gives no reason.' })
-}
-
-async function destroy(resource: Resource, session: Session, prior: Members): Promise<void> {
-  await leave(resource, session, prior, resource.hosts(prior))
-}
-
-/** Takes the objects off some hosts. */
-async function leave(resource: Resource, session: Session, prior: Members, hosts: string[]): Promise<void> {
-  const reachable = namedHosts(session, resource, prior, hosts)
-  await settled(reachable, host => session.agent(host).delete(resource.rest, String(prior.name)))
-  await resource.withdraw?.(session, prior, reachable)
-}
-
-/** Those hosts that the provider block names. Any other is left alone, with a warning: it may be gone for good. */
-function namedHosts({ warnings, world }: Session, { type }: Resource, { name }: Members, hosts: string[]): string[] {
-  for (const host of hosts.filter(host => !world.agents?.has(host)))
-    warnings.push({
-      severity: 'warning',
-      summary: `Host ${host} is not in the provider block`,
-      detail: `${type} ${String(name)} is left on ${host} as it is. Add the host to the provider block again to have it read or removed.`
-    })
-  return hosts.filter(host => world.agents?.has(host))
 }
 
 export interface ReadRequest {
@@ -327,36 +198,6 @@ export async function read(
         ? failureDiagnostics(resource, error, { operation: 'read', signal, session, limit })
         : errorDiagnostics(error, resource.attributes)
     return { state: prior, private: kept, identity, diagnostics }
-  }
-}
-
-async function readState(
-  resource: Resource,
-  session: Session,
-  prior: Members,
-  isOurs: (stored: Stored) => boolean = () => true
-): Promise<{ state: Members | null; private: Private }> {
-  const { fields, reflect, rest } = resource
-  const known = namedHosts(session, resource, prior, resource.hosts(prior))
-  if (known.length === 0) return { state: prior, private: {} }
-
-  const lists = await settled(known, async host => {
-    await session.agent(host).host()
-    return session.agent(host).list(rest)
-  })
-  const found: Found = new Map(
-    known.flatMap((host, index) => {
-      const stored = lists[index]!.get(String(prior.name))
-      return stored && isOurs(stored) ? [[host, stored]] : []
-    })
-  )
-  if (found.size === 0) return { state: null, private: {} }
-  const states = [...found.values()].map(({ item }) => stateOf(fields, item, prior))
-  const drifted = states.find(state => !isEqual(state, complete(fields, prior)))
-  const state = { ...prior, ...(drifted ?? states[0]) }
-  return {
-    state: reflect ? await reflect(session, state, found) : state,
-    private: { etags: tagsOf([...found.keys()], [...found.values()]) }
   }
 }
 
@@ -411,22 +252,11 @@ function timeLimit({ timeouts }: Members, operation: Operation): number {
   return Number(nanoseconds(typeof given === 'string' ? given : TIMEOUTS[operation]) / 1_000_000n)
 }
 
-function tagsOf(hosts: string[], stored: Stored[]): Record<string, string> {
-  return Object.fromEntries(hosts.flatMap((host, index) => (stored[index]!.etag === undefined ? [] : [[host, stored[index]!.etag]])))
-}
-
-/** Does the same on several hosts at once, and waits for all, so that after a failure nothing is still under way. Throws AggregateError. */
-async function settled<T>(hosts: string[], work: (host: string) => Promise<T>): Promise<T[]> {
-  const results = await Promise.allSettled(hosts.map(work))
-  const failures = results.filter(result => result.status === 'rejected')
-  if (failures.length > 0) throw new AggregateError(failures.map(({ reason }) => reason))
-  return results.map(result => (result as PromiseFulfilledResult<T>).value)
-}
-
 /** A signal that is raised so much later. */
 function delayed(signal: AbortSignal, ms: number): AbortSignal {
   const later = new AbortController()
   const raise = () => setTimeout(() => later.abort(signal.reason), ms).unref()
-  signal.addEventListener('abort', raise, { once: true })
+  if (signal.aborted) raise()
+  else signal.addEventListener('abort', raise, { once: true })
   return later.signal
 }

@@ -6,6 +6,7 @@ import { dataSources } from './data/index'
 import { descriptor } from './descriptor'
 import { type Diagnostic, errorDiagnostics, problemDiagnostic } from './diagnostics'
 import * as lifecycle from './lifecycle'
+import type { Private } from './placement'
 import { withDefaults } from './plan'
 import { agentsOf, providerProblems } from './provider'
 import { resources } from './resources/index'
@@ -21,7 +22,7 @@ export interface Request {
   proposed?: WireValue
   planned?: WireValue
   identity?: WireValue
-  private?: lifecycle.Private
+  private?: Private
   id?: string
   raw?: Members
   version?: number
@@ -31,7 +32,7 @@ export interface Response {
   sha256?: string
   state?: WireValue
   identity?: WireValue
-  private?: lifecycle.Private
+  private?: Private
   replace?: Path[]
   diagnostics?: Diagnostic[]
 }

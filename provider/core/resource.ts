@@ -86,7 +86,7 @@ function adjusted(attributes: Attributes, changes: Record<string, Partial<Attrib
 /** A set of hosts; all of the provider's where the user gives none. */
 export function hostSet(doc: string): TSchema {
   const description = `${doc} All hosts of the provider if left out.`
-  return Type.Array(name({ doc }), { description, uniqueItems: true, inkev: { meaning: 'list', computed: true } })
+  return Type.Array(name({ doc }), { description, uniqueItems: true, minItems: 1, inkev: { meaning: 'list', computed: true } })
 }
 
 /** The `hosts` of a state. */

@@ -4,6 +4,7 @@
 import { name } from '@inkev/bpf/catalogue/fields'
 import { AgentError, type Operation, type Stored } from '../agent'
 import { defineResource, hostSet, hostsOf } from '../resource'
+import { settled } from '../settled'
 import type { Members } from '../value'
 import type { Session } from '../world'
 
@@ -27,35 +28,28 @@ export const network = defineResource({
   async announce(session, { name, ...planned }, prior) {
     const hosts = hostsOf(planned)
     const isNew = (host: string) => !prior || !hostsOf(prior).includes(host)
-    const newcomers = hosts.filter(isNew)
-    await Promise.all(
-      hosts.map(async host => {
-        const peers = await Promise.all(others(hosts, host).map(other => peerOf(session, String(name), other)))
-        const endpoints = newcomers.includes(host)
-          ? (await Promise.all(others(hosts, host).map(other => endpointsOf(session, String(name), other)))).flat()
-          : []
-        await session.agent(host).bulk([...peers, ...endpoints])
-      })
-    )
+    await settled(hosts, async host => {
+      const peers = await settled(others(hosts, host), other => peerOf(session, String(name), other))
+      const endpoints = isNew(host) ? await settled(others(hosts, host), other => endpointsOf(session, String(name), other)) : []
+      await session.agent(host).bulk([...peers, ...endpoints.flat()])
+    })
   },
 
   /** On a host that leaves, all that it knew of the others; on the others, that host. */
   async withdraw(session, { name, ...prior }, leaving) {
     const network = String(name)
-    const staying = hostsOf(prior).filter(host => !leaving.includes(host) && session.world.agents?.has(host))
-    await Promise.all([
-      ...leaving.map(async host => session.agent(host).bulk(await recordsOf(session, network, host))),
-      ...staying.map(async host => {
-        const records = await recordsOf(session, network, host)
-        return session.agent(host).bulk(records.filter(({ about }) => leaving.includes(about)))
-      })
-    ])
+    const hosts = new Set([...hostsOf(prior), ...leaving])
+    const reachable = [...hosts].filter(host => session.world.agents?.has(host))
+    await settled(reachable, async host => {
+      const records = await recordsOf(session, network, host)
+      await session.agent(host).bulk(leaving.includes(host) ? records : records.filter(({ about }) => leaving.includes(about)))
+    })
   },
 
   /** A host that lacks a peer does not hold the network wholly. */
   async reflect(session, state, found) {
     const hosts = [...found.keys()]
-    const whole = await Promise.all(hosts.map(host => knowsPeers(session, String(state.name), host, others(hosts, host))))
+    const whole = await settled(hosts, host => knowsPeers(session, String(state.name), host, others(hosts, host)))
     return { ...state, hosts: hosts.filter((_, index) => whole[index]).toSorted() }
   }
 })
@@ -105,6 +99,6 @@ async function recordsOf(session: Session, network: string, host: string): Promi
 
 async function knowsPeers(session: Session, network: string, host: string, peers: string[]): Promise<boolean> {
   const known: ReadonlyMap<string, Stored> = await session.agent(host).list('peers')
-  const vteps = await Promise.all(peers.map(async peer => (await session.agent(peer).host()).vtep))
+  const vteps = await settled(peers, async peer => (await session.agent(peer).host()).vtep)
   return peers.every((peer, index) => known.get(`${network}.${peer}`)?.item.vtep === vteps[index])
 }

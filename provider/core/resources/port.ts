@@ -7,6 +7,7 @@ import type { Item, Stored } from '../agent'
 import { defineResource } from '../resource'
 import { isSame } from '../same'
 import { attributesOf } from '../schema'
+import { settled } from '../settled'
 import type { Members } from '../value'
 import type { Session } from '../world'
 import { endpointOperation } from './network'
@@ -47,7 +48,7 @@ export const port = defineResource({
     if (typeof item.network !== 'string' || !item.mac) return
     const record = endpointOperation(item.network, host, item)
     const hosts = await otherHosts(session, host, item.network)
-    await Promise.all(hosts.map(other => session.agent(other).bulk([record])))
+    await settled(hosts, other => session.agent(other).bulk([record]))
   },
 
   withdraw: retract,
@@ -55,7 +56,7 @@ export const port = defineResource({
   async reflect(session, state, found) {
     const [[host, { item }]] = [...found] as [[string, Stored]]
     const hosts = typeof item.network === 'string' && item.mac ? await otherHosts(session, host, item.network) : []
-    const known = await Promise.all(hosts.map(other => isKnownOn(session, other, host, item)))
+    const known = await settled(hosts, other => isKnownOn(session, other, host, item))
     return { ...state, announced: known.every(Boolean) }
   }
 })
@@ -71,12 +72,10 @@ async function otherHosts(session: Session, host: string, network: string): Prom
 async function retract(session: Session, { host, name, network }: Members): Promise<void> {
   if (typeof network !== 'string' || !session.world.agents?.has(String(host))) return
   const endpoint = `${network}.${String(name)}`
-  await Promise.all(
-    (await otherHosts(session, String(host), network)).map(async other => {
-      const known = (await session.agent(other).list('endpoints')).get(endpoint)
-      if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint)
-    })
-  )
+  await settled(await otherHosts(session, String(host), network), async other => {
+    const known = (await session.agent(other).list('endpoints')).get(endpoint)
+    if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint)
+  })
 }
 
 async function isKnownOn(session: Session, other: string, host: string, port: Item): Promise<boolean> {
