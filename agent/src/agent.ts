@@ -15,7 +15,6 @@ import { type Reconciler, WHOLE } from './reconcile'
 import type { Ids } from './store/ids'
 import type { Store } from './store/store'
 
-/** How long a change waits for the kernel to follow. */
 const LIMIT_MS = 60_000
 
 export interface Change {
@@ -57,7 +56,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     private readonly ids: Ids,
     private readonly reconciler: Reconciler,
     readonly desired: () => Desired,
-    readonly facts: () => HostFacts
+    readonly facts: () => HostFacts,
+    /** How long a change waits for the kernel to follow, in milliseconds. */
+    private readonly limit = LIMIT_MS
   ) {
     super()
     this.setMaxListeners(0)
@@ -149,13 +150,13 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
 
   private async reconciled(): Promise<void> {
     let timer: NodeJS.Timeout | undefined
-    const limit = new Promise<never>((_, reject) => {
+    const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(new InkevError('INKEV_ERR_TIMEOUT', `the kernel did not follow within ${LIMIT_MS / 1000} s`)),
-        LIMIT_MS
+        () => reject(new InkevError('INKEV_ERR_TIMEOUT', `the kernel did not follow within ${this.limit / 1000} s`)),
+        this.limit
       )
     })
-    await Promise.race([this.reconciler.request(), limit]).finally(() => clearTimeout(timer))
+    await Promise.race([this.reconciler.request(), late]).finally(() => clearTimeout(timer))
   }
 
   private outcome({ type, name, config, before, error }: Planned): Outcome {

@@ -21,9 +21,9 @@ import {
 import { findLoop } from './loops'
 import { macOf, subnetsOf } from './resolve'
 
-/** Numbers that the kernel half has for functions and networks together, and for the stitches of one network. */
+/** How many functions and networks together a host takes, and how many ports each of them (bpf/core/graph.h). */
 const INSTANCES_MAX = 4096 - 16
-const NETWORK_STITCHES_MAX = 250
+const PORTS_MAX = 240
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
@@ -141,6 +141,8 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
     refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
   const [problem] = kind.check?.(config as never) ?? []
   if (problem) refuse('INKEV_ERR_CONFIG', `${kind.kind}.${problem.path}`, problem.message, problem.hint)
+  const ports = portNames(kind, config)
+  if (ports.length > PORTS_MAX) refuse('INKEV_ERR_FULL', kind.kind, `a function takes ${PORTS_MAX} ports, not ${ports.length}`)
   const [chaining] = [...desired.ports].find(([, { chain }]) => chain.includes(name)) ?? []
   if (chaining !== undefined && !isChainable(kind))
     refuse(
@@ -166,8 +168,8 @@ function validateStitch(desired: Desired, facts: HostFacts, name: string, { a, b
     requireFree(desired, name, end, path)
     if (end.interface !== undefined) requireInterface(desired, facts, `stitches/${name}`, end.interface, `${path}.interface`)
     const stitches = [...desired.stitches.values()].filter(other => other.a.network === end.network || other.b.network === end.network)
-    if (end.network !== undefined && stitches.length > NETWORK_STITCHES_MAX)
-      refuse('INKEV_ERR_FULL', `${path}.network`, `a network takes ${NETWORK_STITCHES_MAX} stitches`)
+    if (end.network !== undefined && stitches.length > PORTS_MAX)
+      refuse('INKEV_ERR_FULL', `${path}.network`, `a network takes ${PORTS_MAX} stitches`)
   }
   requireNoLoop(desired, 'b')
 }

@@ -88,7 +88,7 @@ async function freePort(): Promise<number> {
   return port
 }
 
-/** A server whose path is the role it asks for; answers 200 or the error's status. */
+/** A server whose path is the role it asks for. */
 async function serve(options: Pick<Options, 'tls' | 'tokens'>): Promise<{ port: number; socket: string }> {
   const [port, socket] = [await freePort(), join(folder, 'run/agent.sock')]
   const authorize = authorizer(options)
@@ -97,18 +97,22 @@ async function serve(options: Pick<Options, 'tls' | 'tokens'>): Promise<{ port: 
       authorize(request, request.url!.slice(1) as Role, trusted)
       response.end()
     } catch (error) {
-      response.writeHead((error as InkevError).status).end()
+      response.writeHead((error as InkevError).status).end((error as InkevError).code)
     }
   })
   return { port, socket }
 }
 
-/** Status, or the code of the error by which the connection failed. */
-function ask(options: RequestOptions & { ca?: string; cert?: string; key?: string }): Promise<number | string> {
+/** `ok`, the code of the server's error, or that by which the connection failed. */
+function ask(options: RequestOptions & { ca?: string; cert?: string; key?: string }): Promise<string> {
   const request = options.ca ? httpsRequest : httpRequest
   return new Promise(resolve => {
     const sent = request({ host: '127.0.0.1', servername: 'localhost', agent: false, ...options } as RequestOptions, response => {
-      response.resume().on('end', () => resolve(response.statusCode!))
+      let said = ''
+      response.on('data', text => {
+        said += text
+      })
+      response.on('end', () => resolve(said || 'ok'))
     })
     sent.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message)).end()
   })
@@ -119,8 +123,8 @@ const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 describe('without credentials configured', () => {
   test('whoever reaches the socket may do all', async () => {
     const { port, socket } = await serve({})
-    expect(await ask({ port, path: '/program' })).toBe(200)
-    expect(await ask({ socketPath: socket, path: '/program' })).toBe(200)
+    expect(await ask({ port, path: '/program' })).toBe('ok')
+    expect(await ask({ socketPath: socket, path: '/program' })).toBe('ok')
   })
 
   test('the unix socket is its owner’s alone, and a second agent is refused', async () => {
@@ -132,21 +136,21 @@ describe('without credentials configured', () => {
 
 describe('with tokens', () => {
   test.each([
-    [undefined, 'read', 401],
-    ['stranger', 'read', 401],
-    ['reader', 'read', 200],
-    ['reader', 'operate', 403],
-    ['operator', 'read', 200],
-    ['operator', 'operate', 200],
-    ['operator', 'program', 403]
-  ])('who shows %p and wants to %s gets %i', async (token, role, status) => {
+    [undefined, 'read', 'INKEV_ERR_UNAUTHENTICATED'],
+    ['stranger', 'read', 'INKEV_ERR_UNAUTHENTICATED'],
+    ['reader', 'read', 'ok'],
+    ['reader', 'operate', 'INKEV_ERR_FORBIDDEN'],
+    ['operator', 'read', 'ok'],
+    ['operator', 'operate', 'ok'],
+    ['operator', 'program', 'INKEV_ERR_FORBIDDEN']
+  ])('who shows %p and wants to %s gets %s', async (token, role, answer) => {
     const { port } = await serve({ tokens })
-    expect(await ask({ port, path: `/${role}`, headers: token === undefined ? {} : bearer(token) })).toBe(status)
+    expect(await ask({ port, path: `/${role}`, headers: token === undefined ? {} : bearer(token) })).toBe(answer)
   })
 
   test('the unix socket still needs none', async () => {
     const { socket } = await serve({ tokens })
-    expect(await ask({ socketPath: socket, path: '/operate' })).toBe(200)
+    expect(await ask({ socketPath: socket, path: '/operate' })).toBe('ok')
   })
 })
 
@@ -156,17 +160,17 @@ describe('with client certificates', () => {
 
   test('who shows one may do all; who has units in it, what they name', async () => {
     const { port } = await serve({ tls: tls() })
-    expect(await ask({ port, path: '/program', ...shown('client') })).toBe(200)
-    expect(await ask({ port, path: '/read', ...shown('reader') })).toBe(200)
-    expect(await ask({ port, path: '/operate', ...shown('reader') })).toBe(403)
+    expect(await ask({ port, path: '/program', ...shown('client') })).toBe('ok')
+    expect(await ask({ port, path: '/read', ...shown('reader') })).toBe('ok')
+    expect(await ask({ port, path: '/operate', ...shown('reader') })).toBe('INKEV_ERR_FORBIDDEN')
   })
 
   test('who shows none is not even heard, unless tokens are taken too', async () => {
     const { port } = await serve({ tls: tls() })
-    expect(typeof (await ask({ port, path: '/read', ca: read('ca.pem') }))).toBe('string')
+    expect(await ask({ port, path: '/read', ca: read('ca.pem') })).not.toMatch(/^ok|INKEV/)
     await close?.()
     const { port: other } = await serve({ tls: tls(), tokens })
-    expect(await ask({ port: other, path: '/read', ca: read('ca.pem') })).toBe(401)
-    expect(await ask({ port: other, path: '/read', ca: read('ca.pem'), headers: bearer('reader') })).toBe(200)
+    expect(await ask({ port: other, path: '/read', ca: read('ca.pem') })).toBe('INKEV_ERR_UNAUTHENTICATED')
+    expect(await ask({ port: other, path: '/read', ca: read('ca.pem'), headers: bearer('reader') })).toBe('ok')
   })
 })

@@ -4,12 +4,12 @@
 import { InkevError } from '../../api/errors'
 import type { Store } from './store'
 
-/** The range of numbers of each space. A space `ports/<instance>` numbers one instance's own ports. */
+/** The range of numbers of each space (bpf/core/graph.h). A space `ports/<instance>` numbers one instance's own ports. */
 const RANGES: Record<string, [first: number, last: number]> = {
   instance: [16, 4095],
   workload: [1, 65535],
   peer: [1, 4095],
-  ports: [0, 247]
+  ports: [0, 239]
 }
 
 export interface Wanted {
