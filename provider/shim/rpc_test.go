@@ -5,7 +5,12 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -258,6 +263,9 @@ func TestAStitchWithoutANameIsNamedByItsEnds(t *testing.T) {
 	agent := startAgent(t, "edge-1")
 	tf := configured(t, agent)
 	ends := object{"a": object{"function": "gateway", "port": "web"}, "b": object{"network": "web"}}
+	if planned := tf.plan("inkev_stitch", tf.nothing("inkev_stitch"), ends); planned.PlannedIdentity != nil {
+		t.Error("an identity is planned though the name is not known; OpenTofu refuses that")
+	}
 	made := tf.apply("inkev_stitch", tf.nothing("inkev_stitch"), ends)
 	if agent.stored("stitches/gateway-web--web") == nil {
 		t.Errorf("stored: %v", agent.objects)
@@ -439,6 +447,31 @@ func TestACoreThatDiesInApplyLosesNothing(t *testing.T) {
 	expectError(t, answer.Diagnostics, "the provider core ended")
 	if isNull, _ := answer.NewState.IsNull(); isNull {
 		t.Error("an object that was not deleted is gone from the state")
+	}
+}
+
+func TestAnAgentBehindTLSIsKnownByItsCAAndKnowsTheToken(t *testing.T) {
+	agent := startAgent(t, "edge-1")
+	var token string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token = r.Header.Get("authorization")
+		agent.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	plan := func(block object) []*tfprotov6.Diagnostic {
+		tf := startTerraform(t)
+		block["hosts"] = object{"edge-1": object{"endpoint": server.URL}}
+		tf.succeed(tf.configure(block))
+		return tf.plan("inkev_network", tf.nothing("inkev_network"), web("edge-1")).Diagnostics
+	}
+	expectError(t, plan(object{}), "Give the CA of the agent as ca_cert")
+	for _, diagnostic := range plan(object{"ca_cert": authority, "token": "s3cret"}) {
+		t.Errorf("%s: %s", diagnostic.Summary, diagnostic.Detail)
+	}
+	if token != "Bearer s3cret" {
+		t.Errorf("the agent saw the token %q", token)
 	}
 }
 
