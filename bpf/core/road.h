@@ -43,6 +43,13 @@ struct tunnel_key {
 struct tunnel {
 	union attachment network; /* the bridge's overlay port */
 	__u32 peer;
+	/*
+	 * The kernel opens its packets, not the program `uplink`: for networks with ports on this
+	 * host that are no veths. What `uplink` opens stays marked as tunnelled, and a tap wants
+	 * marked trains of segments cut into pieces.
+	 */
+	bool_t by_kernel;
+	__u8 reserved[3];
 };
 
 struct {

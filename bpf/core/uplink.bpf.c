@@ -61,8 +61,8 @@ SEC("tc") int uplink(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	remote = ip_of_ipv4(headers->ip.saddr);
 	tunnel = lookup_tunnel(bpf_ntohl(headers->vxlan.vni) >> VXLAN_VNI_SHIFT, &remote);
-	if (!tunnel)
-		return TC_ACT_UNSPEC; /* a VXLAN of others */
+	if (!tunnel || tunnel->by_kernel)
+		return TC_ACT_UNSPEC; /* a VXLAN of others, or not for here */
 	inner = headers->inner;
 	if (!decapsulate(skb, &inner))
 		return drop(skb, CORE_NO_ROOM);

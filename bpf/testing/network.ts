@@ -28,6 +28,8 @@ export class Network {
   readonly ids = new Map<Workload, number>()
   private readonly known: Endpoint[] = []
   private readonly peers: number[] = []
+  private readonly vteps: string[] = []
+  private hasTaps = false
   private readonly stitched: number[] = []
 
   private constructor(
@@ -57,6 +59,7 @@ export class Network {
     for (const ip of workload.ips) host.table('workload_ips').put({ ip, workload: id }, 0)
     this.workloads.push(workload)
     this.ids.set(workload, id)
+    this.hasTaps ||= options.tap === true
     this.know({ mac, addresses: workload.ips, port_id: id })
     host.attach(host.program('port'), workload.hostIfindex)
     return workload
@@ -71,9 +74,8 @@ export class Network {
   /** The network is on that host too: floods go there, and tunnels from there lead here. Returns the host's number. */
   span(vtep: string): number {
     const peer = this.host.peer(vtep)
-    const network = { target: this.bridge.number, port: OVERLAY, kind: 'ATTACHED_FUNCTION' }
-    this.host.table('tunnels').put({ remote: vtep, vni: this.vni }, { network, peer })
     this.peers.push(peer)
+    this.vteps.push(vtep)
     this.refresh()
     return peer
   }
@@ -89,6 +91,9 @@ export class Network {
   }
 
   private refresh(): void {
+    const network = { target: this.bridge.number, port: OVERLAY, kind: 'ATTACHED_FUNCTION' }
+    for (const [n, remote] of this.vteps.entries())
+      this.host.table('tunnels').put({ remote, vni: this.vni }, { network, peer: this.peers[n]!, by_kernel: this.hasTaps })
     const { vni, known: endpoints, peers, stitched } = this
     this.bridge.apply(this.config, { bridge: { vni, mtu: 1450, endpoints, port_ids: [...this.ids.values()], peers, stitched } })
   }
