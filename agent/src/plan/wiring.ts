@@ -169,10 +169,15 @@ class Wirer {
     return graph.remotes.flatMap(({ network, vtep }) => {
       const key = resourceKey('networks', network)
       const attachment = this.attachment({ instance: key, port: OVERLAY })
-      return attachment
-        ? [{ key: { remote: vtep, vni: graph.instances.get(key)!.network!.vni }, value: { network: attachment, peer: numbers.peer(vtep) } }]
-        : []
+      if (!attachment) return []
+      const { vni } = graph.instances.get(key)!.network!
+      return [{ key: { remote: vtep, vni }, value: { network: attachment, peer: numbers.peer(vtep), by_kernel: this.hasDevices(key) } }]
     })
+  }
+
+  /** Whether a network has ports here that are no veths: struct tunnel in road.h says what follows. */
+  private hasDevices(network: string): boolean {
+    return this.connected.some(({ device, join }) => !isVeth(device) && join && 'instance' in join && join.instance === network)
   }
 
   private stitches(): Entry[] {
