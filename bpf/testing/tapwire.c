@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // A wire between two taps in two network namespaces: what a virtual machine's network card is, for
 // tests.
 //

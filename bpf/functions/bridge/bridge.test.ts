@@ -184,6 +184,12 @@ test.each(questions)('%s is sent to all', (_, question) => {
   expect(tested.send(question, fromA)).toMatchObject({ went: 'nowhere', counted: { flooded: 1 } })
 })
 
+test('a copy that cannot be made is counted', () => {
+  const gone = tested.table('workloads').get(2) as Record<string, number>
+  tested.table('workloads').put(2, { ...gone, ifindex: 0x7fffffff, chain_length: 0 })
+  expect(wayTo(BROADCAST)).toMatchObject({ went: 'nowhere', counted: { flooded: 1, no_room: expect.any(Number) } })
+})
+
 test('without suppression every question is sent to all', () => {
   tested.apply({ ...config, suppression: false }, surroundings)
   const request = eth({ src: A, dst: BROADCAST }).arp({ sender_mac: A, sender_ip: '10.0.0.1', target_ip: '10.0.0.2' })
