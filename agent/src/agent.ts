@@ -72,12 +72,15 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
   read(type: ResourceType, name: string): { body: View; etag: string } {
     const config = this.desired()[type].get(name)
     if (config === undefined) throw notFound(type, name)
-    return { body: this.view(type, name), etag: etagOf(config) }
+    return { body: this.view(type, name, config), etag: etagOf(config) }
   }
 
   /** All of a type, each with its ETag; those whose fields equal the filter's. */
   list(type: ResourceType, filter: Record<string, string> = {}): View[] {
-    const views = [...this.desired()[type]].map(([name, config]): View => ({ ...this.view(type, name), etag: etagOf(config) }))
+    const facts = this.facts()
+    const views = [...this.desired()[type]].map(
+      ([name, config]): View => ({ ...this.view(type, name, config, facts), etag: etagOf(config) })
+    )
     return views.filter(view => Object.entries(filter).every(([field, value]) => String(view[field]) === value))
   }
 
@@ -165,11 +168,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     return { status: before === undefined ? 201 : 200, body: this.view(type, name, config), etag: etagOf(config) }
   }
 
-  private view(type: ResourceType, name: string, config: unknown = this.desired()[type].get(name)): View {
+  private view(type: ResourceType, name: string, config: unknown, facts = this.facts()): View {
     const status = this.reconciler.statuses.get(resourceKey(type, name)) ?? { state: 'pending', reason: 'not looked at yet' }
-    const view = viewOf(this.desired(), this.facts(), type, name, config, functionName =>
-      portNumbersOf(functionName, this.desired(), this.ids)
-    )
+    const view = viewOf(this.desired(), facts, type, name, config, functionName => portNumbersOf(functionName, this.desired(), this.ids))
     return { name, ...view, status }
   }
 }

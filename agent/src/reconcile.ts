@@ -24,6 +24,8 @@ import type { Store } from './store/store'
 const GENERATIONS = 'generation'
 /** The key of failures that are no one resource's. */
 export const WHOLE = 'core'
+/** Steps on what belongs to all. */
+const SHARED_STEPS: Step['do'][] = ['put', 'delete', 'clear']
 /** Objects that are loaded at the same time. */
 const PARALLEL_LOADS = 2
 
@@ -53,6 +55,8 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   failures = new Map<string, InkevError>()
   /** Why resources are left out of the wiring, by their keys. */
   private blocked = new Map<string, string>()
+  /** The uplink as the last pass saw it. */
+  private uplink: string | undefined
   private lastFailures = new Map<string, InkevError>()
   private readonly encoder = new Encoder()
   private readonly images: Images
@@ -98,7 +102,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   /** Looks whether others changed what is ours, or whether what failed may succeed now. */
   check(): void {
     if (this.running) return
-    const changed = this.options.kernel.observe()
+    const changed = this.options.kernel.observe() || this.uplink !== JSON.stringify(this.options.facts().uplink)
     if (changed || this.failures.size > 0 || this.blocked.size > 0) this.request()
   }
 
@@ -107,6 +111,8 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const [desired, facts] = [this.options.desired(), this.options.facts()]
     const graph = buildGraph(desired, facts)
     const wanted = numbersWanted(graph, desired)
+    this.graph = graph
+    this.uplink = JSON.stringify(facts.uplink)
     this.lastFailures = this.failures
     this.failures = new Map()
     await ids.claim(wanted)
@@ -130,7 +136,6 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     await this.perform(planWiring(wishes, wiring, kernel.actual))
     await this.perform(planRemoval(wishes, kernel.actual))
     if (this.failures.size === 0) await this.release(graph, wanted)
-    this.graph = graph
     this.blocked = blocked
     this.tell()
   }
@@ -151,7 +156,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
         await this.performOne(step)
       } catch (error) {
         failed.add(step.key)
-        this.fail(step.key, error as Error)
+        this.fail(SHARED_STEPS.includes(step.do) ? WHOLE : step.key, error as Error)
       }
     }
     for (let position = 0; position < steps.length; ) {

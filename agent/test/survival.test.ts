@@ -115,6 +115,18 @@ describe('an agent with other code', () => {
   })
 })
 
+describe('an agent that finds maps laid out by another version', () => {
+  test('removes what cannot be taken over, and builds it anew', async () => {
+    await build()
+    await host.stopAgent()
+    const map = '/sys/fs/bpf/inkev/core/workloads'
+    await host.run(['rm', map])
+    await host.run(['bpftool', 'map', 'create', map, 'type', 'array', 'key', '4', 'value', '8', 'entries', '16', 'name', 'workloads'])
+    await host.startAgent()
+    await works()
+  })
+})
+
 describe('what others take away is restored', () => {
   const link = (name: string) => ['bpftool', '-j', 'link', 'show', 'pinned', `/sys/fs/bpf/inkev/links/${name}`]
 

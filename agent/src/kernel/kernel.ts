@@ -96,8 +96,7 @@ export class Kernel {
         await this.load(step.wish)
         break
       case 'sync':
-        for (const { map, entries } of [...step.puts, ...step.commit]) this.putImage(step.key, map, entries)
-        for (const { map, keys } of step.deletes) this.deleteImage(step.key, map, keys)
+        this.sync(step)
         break
       case 'put':
         this.shared.put(step.key, step.entries, this.loaded.mains())
@@ -168,6 +167,17 @@ export class Kernel {
     const before = this.actual.images.get(wish.key)
     this.actual.objects.set(wish.key, fact)
     this.actual.images.set(wish.key, new Map([...(before ?? [])].filter(([map]) => kept.includes(map))))
+  }
+
+  /** What a map holds after a write that failed is not known. */
+  private sync({ key, puts, commit, deletes }: Extract<Step, { do: 'sync' }>): void {
+    try {
+      for (const { map, entries } of [...puts, ...commit]) this.putImage(key, map, entries)
+      for (const { map, keys } of deletes) this.deleteImage(key, map, keys)
+    } catch (error) {
+      this.actual.images.delete(key)
+      throw error
+    }
   }
 
   private putImage(key: string, map: string, entries: Entries): void {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The values that the agent computes where a configuration leaves them out. The same input gives the same value on every host.
 
+import { isIPv6 } from 'node:net'
 import { derivedMac, firstHost } from '@inkev/bpf/catalogue/addresses'
 import type { Desired, HostFacts, Network, WorkloadPort } from './desired'
 
 /** Bytes that VXLAN adds to a packet: outer IP, UDP, VXLAN, inner Ethernet. */
-const OVERHEAD = { 4: 50, 6: 70 }
+const OVERHEAD = { ipv4: 50, ipv6: 70 }
 const LOCAL_MTU = 1500
 
 export interface Subnet {
@@ -14,9 +15,13 @@ export interface Subnet {
   gateway: string
 }
 
+/** The largest packet of a workload that the underlay carries. */
+export function tunnelMtu({ mtu, vtep }: NonNullable<HostFacts['uplink']>): number {
+  return mtu - OVERHEAD[isIPv6(vtep) ? 'ipv6' : 'ipv4']
+}
+
 export function mtuOf(network: Network | undefined, { uplink }: HostFacts): number {
-  if (network?.mtu) return network.mtu
-  return uplink ? uplink.mtu - OVERHEAD[uplink.vtep.includes(':') ? 6 : 4] : LOCAL_MTU
+  return network?.mtu ?? (uplink ? tunnelMtu(uplink) : LOCAL_MTU)
 }
 
 export function subnetsOf(network: Network): Subnet[] {

@@ -3,6 +3,7 @@
 
 import type { HostFacts } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
+import { tunnelMtu } from '../model/resolve'
 import type { Numbers } from '../model/surroundings'
 import { isVeth } from '../model/workloads'
 import { digestOf } from './digest'
@@ -20,7 +21,6 @@ const VXLAN_NAME = 'inkev-vxlan'
 const REPLICA_NAMES = { name: 'inkev-replica', peer: 'inkev-replica-r' }
 /** Copies may be as large as any packet. */
 const REPLICA_MTU = 65_535
-const VXLAN_OVERHEAD = 50
 
 export function roadKey(object: RoadObject): string {
   return `core/${object}`
@@ -56,7 +56,7 @@ export function wishesOf(
 function roadDevices({ uplink }: HostFacts, port: number): DeviceWish[] {
   const replica = { key: REPLICA, name: REPLICA_NAMES.name, make: { pair: { peer: REPLICA_NAMES.peer, mtu: REPLICA_MTU } } }
   if (!uplink) return [replica]
-  return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: uplink.mtu - VXLAN_OVERHEAD } } }]
+  return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: tunnelMtu(uplink) } } }]
 }
 
 function roadObjects({ uplink }: HostFacts, objects: CompiledObjects): ObjectWish[] {
