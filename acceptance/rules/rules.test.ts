@@ -16,9 +16,12 @@ const LICENCES = { kernel: 'GPL-2.0-only OR BSD-2-Clause', rest: 'Apache-2.0' }
 const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: PROJECT, encoding: 'utf8' })
   .split('\n')
   .filter(file => file && existsSync(join(PROJECT, file)) && file !== 'acceptance/rules/rules.test.ts')
-const kinds = [...new Set(files.map(file => /^bpf\/functions\/([^/]+)\//.exec(file)?.[1] ?? '').filter(Boolean))]
-const sources = files.filter(file => SOURCE.test(file))
 const textOf = (file: string) => readFileSync(join(PROJECT, file), 'utf8')
+/** The kinds that an operator can name; one that is `internal` is a part of something else. */
+const kinds = files
+  .flatMap(file => /^bpf\/functions\/([^/]+)\/\1\.ts$/.exec(file)?.[1] ?? [])
+  .filter(kind => !textOf(`bpf/functions/${kind}/${kind}.ts`).includes('internal: true'))
+const sources = files.filter(file => SOURCE.test(file))
 
 describe('every source file', () => {
   test('begins with its licence', () => {
@@ -52,7 +55,7 @@ test('a packet is dropped in one place only, which counts it', () => {
 
 test.each(kinds)('the kind %s is named nowhere outside its folder, save where all kinds are listed or shown', kind => {
   const name = new RegExp(`['"\`/]${kind}['"\`/]|\\b${kind}_[a-z]|\\b${kind.toUpperCase()}_[A-Z]`)
-  const shown = (file: string) => TEST.test(file) || GENERATED.test(file) || /^(acceptance|examples|docs)\//.test(file)
+  const shown = (file: string) => TEST.test(file) || GENERATED.test(file) || /^(acceptance|examples|docs|bpf\/testing)\//.test(file)
   const outside = sources.filter(file => !file.startsWith(`bpf/functions/${kind}/`) && !shown(file))
   expect(outside.filter(file => name.test(codeOf(file)))).toEqual([])
 })

@@ -58,14 +58,12 @@ export async function generatedFiles(root) {
   return contentStamp(root, { inputs: listed.split('\n').filter(Boolean) })
 }
 
+/** Tests wait more than they compute, so there are more workers than processors. */
 const PHASES = {
   checks: runChecks,
-  bpf: (root, tally) => runJest(root, tally, 'bpf'),
-  native: (root, tally) => runJest(root, tally, 'native'),
-  agent: (root, tally) => runJest(root, tally, 'agent'),
-  provider: (root, tally) => runJest(root, tally, 'provider'),
   go: runGo,
-  acceptance: (root, tally) => runJest(root, tally, 'acceptance', '--runInBand')
+  unit: (root, tally) => runJest(root, tally, ['bpf', 'native', 'agent', 'provider'], 4),
+  acceptance: (root, tally) => runJest(root, tally, ['acceptance'], 2)
 }
 
 /** Runs the phases named, or all; answers the exit code. `generatedBefore` is what `generatedFiles` answered before set-up. */
@@ -121,26 +119,10 @@ async function runChecks(root, tally, { generatedBefore }) {
   })
 }
 
-function runJest(root, tally, project, ...options) {
-  const args = [
-    'node_modules/jest/bin/jest.js',
-    '--selectProjects',
-    project,
-    '--passWithNoTests',
-    `--reporters=${join(import.meta.dirname, 'jest-reporter.mjs')}`,
-    ...options
-  ]
-  return runTold(
-    project,
-    'node',
-    args,
-    root,
-    { INKEV_CLI: findCli(root) },
-    line => {
-      tally.add({ ...line, suite: `${project} ${line.suite}` })
-    },
-    tally
-  )
+function runJest(root, tally, projects, workers) {
+  const reporter = join(import.meta.dirname, 'jest-reporter.mjs')
+  const args = ['node_modules/jest/bin/jest.js', `--reporters=${reporter}`, `--maxWorkers=${workers}`, '--selectProjects', ...projects]
+  return runTold('jest', 'node', args, root, { INKEV_CLI: findCli(root) }, line => tally.add(line), tally)
 }
 
 function runGo(root, tally) {
