@@ -13,6 +13,8 @@
 
 /* Acknowledgements may lag this far behind whatever window was offered. */
 #define TCP_LATE_ACK 66000
+/* What is in flight on one CPU while another looks on is less. */
+#define TCP_RACE (1 << 20)
 /* RFC 7323. A SYN without the option is told by a scale that no option can have. */
 #define TCP_SCALE_MAX	14
 #define TCP_SCALE_NONE	15
@@ -184,31 +186,49 @@ static __always_inline void reopen_tcp(struct session *session, __u32 sender,
 }
 
 /*
- * Whether a segment lies where its receiver has room, and acknowledges what that has sent. The room
- * is taken to be the largest that was offered: windows seldom shrink.
+ * How far an end's partner may go on from what the end has acknowledged. Its window is taken to be
+ * the largest that was offered, as windows seldom shrink; and as much is added, up to TCP_RACE,
+ * since segments that two CPUs handle at once may overwrite what one of them has just learnt.
  */
+static __always_inline __u32 room_of(const struct tcp_end *end)
+{
+	return end->window + (end->window < TCP_RACE ? end->window : TCP_RACE);
+}
+
+/* Whether the sequence number lies where the other end has room, or had. */
+static __always_inline bool is_expected(const struct tcp_end *from, const struct tcp_end *to,
+					__u32 begin, __u32 end)
+{
+	return !is_after(begin, to->acked + room_of(to)) &&
+	       !is_after(from->sent - room_of(to), end);
+}
+
 static __always_inline bool is_in_window(struct session *session, __u32 sender,
 					 const struct tcp_segment *segment)
 {
 	const struct tcp_end *from = end_of(session, sender), *to = end_of(session, !sender);
 	__u32 late = from->window > TCP_LATE_ACK ? from->window : TCP_LATE_ACK;
 
-	return !is_after(segment->begin, to->acked + to->window) &&
-	       !is_after(from->sent - to->window, segment->end) &&
-	       is_between(to->sent - late, segment->ack, to->sent);
+	if (!is_expected(from, to, segment->begin, segment->end) ||
+	    is_after(from->acked - late, segment->ack))
+		return false;
+	return !is_after(segment->ack, to->sent) ||
+	       !is_after(segment->ack, from->acked + room_of(from));
 }
 
 /* Learns from a segment of an answered session. */
 static __always_inline void advance_tcp(struct session *session, __u32 sender,
 					const struct tcp_segment *segment)
 {
-	struct tcp_end *from = end_of(session, sender);
+	struct tcp_end *from = end_of(session, sender), *to = end_of(session, !sender);
 	__u32 window = segment->window << scale_of(session, sender);
 
 	if (is_after(segment->end, from->sent))
 		from->sent = segment->end;
 	if (is_after(segment->ack, from->acked))
 		from->acked = segment->ack;
+	if (is_after(segment->ack, to->sent))
+		to->sent = segment->ack;
 	if (window > from->window)
 		from->window = window;
 }
@@ -274,9 +294,8 @@ static __always_inline enum relation track_reset(struct session *session, __u32 
 					      : !answers_syn(session, segment))
 			return CONTRADICTS;
 	} else if (checked && segment->begin != from->sent && segment->begin != to->acked) {
-		return is_between(from->sent - to->window, segment->begin, to->acked + to->window)
-			       ? BELONGS
-			       : CONTRADICTS;
+		return is_expected(from, to, segment->begin, segment->begin) ? BELONGS
+									     : CONTRADICTS;
 	}
 	session->state = SESSION_STATE_CLOSED;
 	return BELONGS;

@@ -201,16 +201,35 @@ each('TCP over IPv%i', family => {
     expect(t.session()).toMatchObject({ state: 'closed' })
   })
 
-  test('segments beyond the window, behind it, and acknowledgements of what was never sent are dropped', async () => {
+  test('segments far beyond or behind the window, and acknowledgements far beyond or behind what was sent, are dropped', async () => {
+    const [mine, theirs] = [1000, 2000]
     const t = await traffic()
-    t.connect('inside', { window: 1000 }, { window: 2000 })
-    t.tcp('inside', 'A', { seq: 1001, ack: 5001, window: 1000 })
-    expect(t.tcp('outside', 'PA', { seq: 5001 + 65_535 + 1, ack: 1001, payload: 1 })).toMatchObject(dropped('invalid'))
-    expect(t.tcp('inside', 'PA', { seq: 1001 + 2001, ack: 5001, payload: 1 })).toMatchObject(dropped('invalid'))
-    expect(t.tcp('inside', 'PA', { seq: 1001 + 2000, ack: 5001, payload: 1 })).toMatchObject(passed('inside'))
-    expect(t.tcp('inside', 'A', { seq: 1001, ack: 5002 })).toMatchObject(dropped('invalid'))
-    expect(t.tcp('outside', 'A', { seq: 5001 - 70_000, ack: 1001 })).toMatchObject(dropped('invalid'))
-    expect(t.tcp('outside', 'A', { seq: 5001, ack: 1001 - 70_000 })).toMatchObject(dropped('invalid'))
+    t.tcp('inside', 'S', { seq: 1000, window: mine })
+    t.tcp('outside', 'SA', { seq: 5000, ack: 1001, window: theirs })
+    t.tcp('inside', 'A', { seq: 1001, ack: 5001, window: mine })
+    const data = (side: Side, seq: number, ack: number) =>
+      t.tcp(side, 'PA', { seq, ack, window: side === 'inside' ? mine : theirs, payload: 1 })
+    expect(data('inside', 1001 + 2 * theirs + 1, 5001)).toMatchObject(dropped('invalid'))
+    expect(data('outside', 5001 + 2 * mine + 1, 1001)).toMatchObject(dropped('invalid'))
+    expect(data('inside', 1001 - 2 * theirs - 2, 5001)).toMatchObject(dropped('invalid'))
+    expect(data('inside', 1001, 5001 + 2 * mine + 1)).toMatchObject(dropped('invalid'))
+    expect(data('inside', 1001, 5001 - 66_001)).toMatchObject(dropped('invalid'))
+    expect(t.session()).toMatchObject({
+      end: [
+        { sent: 1001, acked: 5001 },
+        { sent: 5001, acked: 1001 }
+      ]
+    })
+    expect(data('inside', 1001 + theirs, 5001)).toMatchObject(passed('inside'))
+  })
+
+  test('what one CPU has learnt and another overwritten is learnt again from the answer', async () => {
+    const t = await traffic()
+    t.connect()
+    t.tcp('inside', 'PA', { seq: 1001, ack: 5001, payload: 1000 })
+    t.forgetSent('inside', 1000)
+    expect(t.tcp('outside', 'A', { seq: 5001, ack: 2001 })).toMatchObject(passed('outside'))
+    expect(t.session()).toMatchObject({ end: [{ sent: 2001 }, { acked: 2001 }] })
   })
 
   test('repeated data, keepalives and probes of a closed window pass', async () => {
@@ -244,7 +263,7 @@ each('TCP over IPv%i', family => {
     const plain = await traffic()
     plain.connect('inside', scale(7))
     expect(plain.session()).toMatchObject({ scales: 0, end: [{ window: 65_535 }, { window: 65_535 }] })
-    expect(plain.tcp('inside', 'PA', { seq: 1001 + 65_536, ack: 5001, payload: 1 })).toMatchObject(dropped('invalid'))
+    expect(plain.tcp('inside', 'PA', { seq: 1001 + 2 * 65_535 + 1, ack: 5001, payload: 1 })).toMatchObject(dropped('invalid'))
   })
 
   test('a train of segments is as long as all of them', async () => {

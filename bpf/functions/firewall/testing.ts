@@ -121,6 +121,15 @@ export class Traffic {
     if (this.tcpSession(local_port)) this.age(this.tcpKey(local_port), 0)
   }
 
+  /** Takes from all sessions what the last `bytes` of an end have taught them. */
+  forgetSent(side: Side, bytes: number): void {
+    for (const { key, value } of this.sessions()) {
+      const session = value as { end: { sent: number }[] }
+      session.end[side === 'inside' ? 0 : 1]!.sent -= bytes
+      this.table.put(key, session as never)
+    }
+  }
+
   private get table(): Table {
     return this.firewall.table(`sessions${this.family}`)
   }
