@@ -126,6 +126,19 @@ test('a tap persists without an owner, in the namespace asked for', () => {
   expect(errorOf(() => left.netlink.createTap({ name: 'tap0' })).message).toBe('cannot create tap device "tap0": name is taken (EEXIST)')
 })
 
+describe('many links', () => {
+  test('are deleted at once, and none but these', () => {
+    const indexes = Array.from({ length: 20 }, (_, n) =>
+      left.netlink.createVeth({ name: `v${n}`, peerName: `v${n}`, peerNetns: right.netns })
+    )
+    left.netlink.deleteLinks(indexes.slice(1))
+    expect(left.netlink.links().map(({ name }) => name)).toEqual(['lo', 'v0'])
+    left.netlink.deleteLinks([...indexes, 999_999])
+    left.netlink.deleteLinks([])
+    expect(left.netlink.links().map(({ name }) => name)).toEqual(['lo'])
+  })
+})
+
 describe('a change of a link', () => {
   test('touches only what it names', () => {
     const { near } = join()

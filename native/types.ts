@@ -259,6 +259,8 @@ export interface Netlink extends Handle {
   createBridge(options: { name: string }): number
   /** False when there was none. */
   deleteLink(nameOrIndex: string | number): boolean
+  /** Many at once costs the kernel hardly more than one. Those that are gone already are no error. */
+  deleteLinks(ifindexes: number[]): void
   /** Changes only what is given; `master: 0` frees the interface from its bridge. */
   setLink(
     ifindex: number,

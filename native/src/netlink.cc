@@ -30,6 +30,7 @@ std::vector<Napi::ClassPropertyDescriptor<Netlink>> Netlink::members()
 		method<&Netlink::create_tap>("createTap"),
 		method<&Netlink::create_bridge>("createBridge"),
 		method<&Netlink::delete_link>("deleteLink"),
+		method<&Netlink::delete_links>("deleteLinks"),
 		method<&Netlink::set_link>("setLink"),
 		method<&Netlink::addresses>("addresses"),
 		method<&Netlink::add_address>("addAddress"),

@@ -35,6 +35,7 @@ private:
 	uint32_t create_tap(const Napi::CallbackInfo &info);
 	uint32_t create_bridge(const Napi::CallbackInfo &info);
 	bool delete_link(const Napi::CallbackInfo &info);
+	void delete_links(const Napi::CallbackInfo &info);
 	void set_link(const Napi::CallbackInfo &info);
 	Napi::Value watch(const Napi::CallbackInfo &info);
 

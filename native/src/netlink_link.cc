@@ -226,6 +226,38 @@ bool Netlink::delete_link(const Napi::CallbackInfo &info)
 		[&] { return "delete interface " + quoted(rtnl_link_get_name(link.get())); });
 }
 
+// A group that nobody else uses: the kernel deletes a group in one go.
+static constexpr uint32_t kDoomed = 0x646f6f6d;
+
+static int delete_group(nl_msg **message)
+{
+	ifinfomsg header = {};
+	*message = nlmsg_alloc_simple(RTM_DELLINK, 0);
+	nlmsg_append(*message, &header, sizeof(header), NLMSG_ALIGNTO);
+	return nla_put_u32(*message, IFLA_GROUP, kDoomed);
+}
+
+void Netlink::delete_links(const Napi::CallbackInfo &info)
+{
+	auto indexes = info[0].As<Napi::Array>();
+	bool any = false;
+
+	for (uint32_t i = 0; i < indexes.Length(); i++) {
+		uint32_t ifindex = to_number(indexes.Get(i), "ifindex");
+		LinkPointer target(rtnl_link_alloc()), change(rtnl_link_alloc());
+		rtnl_link_set_ifindex(target.get(), ifindex);
+		rtnl_link_set_group(change.get(), kDoomed);
+		any |= request_unless(
+			ENODEV, build([&](nl_msg **message) {
+				return rtnl_link_build_change_request(target.get(), change.get(), 0,
+								      message);
+			}),
+			[&] { return "delete " + interface_label(ifindex); });
+	}
+	if (any)
+		request_unless(ENODEV, build(delete_group), [] { return "delete interfaces"; });
+}
+
 static void set_flag(rtnl_link *link, unsigned flag, bool on)
 {
 	if (on)
