@@ -2,6 +2,7 @@
 // The one writer: brings the kernel to the desired state, pass by pass, and says of each resource how it fares.
 
 import { EventEmitter } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import type { Image } from '@inkev/bpf/catalogue/define'
 import type { NativeError } from '@inkev/native'
 import { InkevError } from '../api/errors'
@@ -24,6 +25,8 @@ import type { Store } from './store/store'
 const GENERATIONS = 'generation'
 /** The key of failures that are no one resource's. */
 export const WHOLE = 'core'
+/** How long a pass may keep others waiting, in milliseconds. */
+const BREATH_MS = 20
 /** Steps on what belongs to all. */
 const SHARED_STEPS: Step['do'][] = ['put', 'delete', 'clear']
 /** Objects that are loaded at the same time. */
@@ -62,6 +65,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   private readonly images: Images
   /** What the verifier refused is refused again: it is not loaded twice. By key, with the digest of the object. */
   private readonly refused = new Map<string, { digest: string; error: InkevError }>()
+  private breathed = 0
   private running: Promise<void> | undefined
   private next: Promise<void> | undefined
 
@@ -163,8 +167,16 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
       const batch = nextBatch(steps, position)
       await Promise.all(batch.map(attempt))
       position += batch.length
+      await this.breathe()
     }
     return failed
+  }
+
+  /** Steps are short, but many: clients are heard in between. */
+  private async breathe(): Promise<void> {
+    if (performance.now() - this.breathed < BREATH_MS) return
+    await setImmediate()
+    this.breathed = performance.now()
   }
 
   private async performOne(step: Step): Promise<void> {

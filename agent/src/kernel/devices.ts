@@ -12,6 +12,8 @@ import type { DeviceFact, DeviceWish } from '../plan/state'
 const ALIAS = 'inkev '
 /** The host's end of a veth takes packets of any size: the graph answers one that is too large, the pair itself would drop it in silence. */
 const HOST_END_MTU = 65_535
+/** The kernel holds its lock on all devices for so many. */
+const DELETED_AT_ONCE = 100
 const NETNS_DIRECTORY = '/run/netns'
 const ROUTE_STATIC = 4
 
@@ -80,10 +82,12 @@ export class Devices {
     this.host.setLink(ifindex, { up: true })
   }
 
-  /** No error when it is gone already. */
-  unmake(key: string, ifindex: number): void {
-    this.places.delete(key)
-    if (this.host.link(ifindex)?.alias === ALIAS + key) this.host.deleteLink(ifindex)
+  /** Those that are gone already are no error. */
+  unmake(devices: [key: string, ifindex: number][]): void {
+    for (const [key] of devices) this.places.delete(key)
+    const aliases = new Map(this.host.links().map(({ ifindex, alias }) => [ifindex, alias]))
+    const ours = devices.filter(([key, ifindex]) => aliases.get(ifindex) === ALIAS + key).map(([, ifindex]) => ifindex)
+    for (let n = 0; n < ours.length; n += DELETED_AT_ONCE) this.host.deleteLinks(ours.slice(n, n + DELETED_AT_ONCE))
   }
 
   private inPlace(key: string): boolean {

@@ -127,8 +127,8 @@ export class Kernel {
         actual.images.delete(step.key)
         break
       case 'unmake':
-        this.devices.unmake(step.key, actual.devices.get(step.key)!.ifindex)
-        actual.devices.delete(step.key)
+        this.devices.unmake(step.keys.map(key => [key, actual.devices.get(key)!.ifindex]))
+        for (const key of step.keys) actual.devices.delete(key)
         break
       case 'dissolve':
         await this.namespaces.dissolve(step.key)

@@ -31,7 +31,8 @@ export type Step =
   /** Removes the pins of what ran before the object. */
   | { do: 'tidy'; key: string }
   | { do: 'unload'; key: string }
-  | { do: 'unmake'; key: string }
+  /** Removes devices. */
+  | { do: 'unmake'; key: 'devices'; keys: string[] }
   /** Deletes a namespace that inkev created. */
   | { do: 'dissolve'; key: string }
   /** Removes the shared maps, when nothing uses them. */
@@ -85,7 +86,7 @@ export function planWiring(wishes: Wishes, wiring: Wiring, actual: Actual): Step
     ...planImages(wishes, actual, running => running),
     ...ENTRANCES.flatMap(map => planPuts(map, wiring, actual)),
     ...hooks.map(wish => ({ do: 'attach', key: wish.key, wish }) as const),
-    ...gone(actual.devices, wishes.devices).map(key => ({ do: 'unmake', key }) as const),
+    ...planUnmaking(gone(actual.devices, wishes.devices)),
     ...gone(actual.hooks, wiring.hooks).map(key => ({ do: 'detach', key }) as const),
     ...SHARED_MAPS.toReversed().flatMap(map => planDeletes(map, wiring, actual))
   ]
@@ -100,6 +101,11 @@ export function planRemoval(wishes: Wishes, actual: Actual): Step[] {
     ...gone(actual.namespaces, wishes.namespaces).map(key => ({ do: 'dissolve', key }) as const),
     ...(wishes.objects.size === 0 && actual.shared.size > 0 ? [{ do: 'clear', key: 'core' } as const] : [])
   ]
+}
+
+/** The kernel removes many devices as fast as one. */
+function planUnmaking(devices: string[]): Step[] {
+  return devices.length > 0 ? [{ do: 'unmake', key: 'devices', keys: devices }] : []
 }
 
 /** Keys that are there and not wished. */
