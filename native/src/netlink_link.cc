@@ -247,12 +247,11 @@ void Netlink::delete_links(const Napi::CallbackInfo &info)
 		LinkPointer target(rtnl_link_alloc()), change(rtnl_link_alloc());
 		rtnl_link_set_ifindex(target.get(), ifindex);
 		rtnl_link_set_group(change.get(), kDoomed);
-		any |= request_unless(
-			ENODEV, build([&](nl_msg **message) {
-				return rtnl_link_build_change_request(target.get(), change.get(), 0,
-								      message);
-			}),
-			[&] { return "delete " + interface_label(ifindex); });
+		any |= request_unless(ENODEV, build([&](nl_msg **message) {
+					      return rtnl_link_build_change_request(
+						      target.get(), change.get(), 0, message);
+				      }),
+				      [&] { return "delete " + interface_label(ifindex); });
 	}
 	if (any)
 		request_unless(ENODEV, build(delete_group), [] { return "delete interfaces"; });
