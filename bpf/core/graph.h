@@ -237,14 +237,14 @@ static __always_inline void call_slot_of(struct __sk_buff *skb, const __u32 port
 
 static __always_inline void jump_likely(struct __sk_buff *skb, const __u32 n, __u32 number)
 {
-	if (stitch_at(PORT_LIKELY + n).target == number)
+	if (likely(stitch_at(PORT_LIKELY + n).target == number))
 		call_slot_of(skb, PORT_LIKELY + n);
 }
 
 /* Hands the packet to a function by its number. */
 static __always_inline int enter(struct __sk_buff *skb, union attachment to)
 {
-	if (!arrive(skb, to))
+	if (unlikely(!arrive(skb, to)))
 		return drop(skb, CORE_LOOP);
 	/* One case each: only a constant slot makes a direct jump. */
 	switch (to.target % LIKELY) {
@@ -284,7 +284,7 @@ static __always_inline int enter(struct __sk_buff *skb, union attachment to)
  */
 static __always_inline int jump(struct __sk_buff *skb, const __u32 port, union attachment to)
 {
-	if (!arrive(skb, to))
+	if (unlikely(!arrive(skb, to)))
 		return drop(skb, CORE_LOOP);
 	call_slot_of(skb, port);
 	bpf_tail_call(skb, &instances, to.target);
@@ -301,7 +301,7 @@ static __always_inline union attachment next_in_chain(struct __sk_buff *skb, __u
 	__u32 id = skb->cb[2], position = skb->cb[1] & 0xff;
 	struct workload *workload = bpf_map_lookup_elem(&workloads, &id);
 
-	if (!workload)
+	if (unlikely(!workload))
 		return next;
 	if (port == OUTSIDE && ++position >= workload->chain_length)
 		return read_attachment(&workload->network);
@@ -327,7 +327,7 @@ static __always_inline union attachment way_to_workload(struct __sk_buff *skb, _
 	union attachment way = {.kind = ATTACHED_NOTHING};
 	__u32 last;
 
-	if (!workload || !workload->ifindex)
+	if (unlikely(!workload || !workload->ifindex))
 		return way;
 	way.target = workload->ifindex;
 	way.kind = workload->delivery;
@@ -400,7 +400,7 @@ static __always_inline int pass_on(struct __sk_buff *skb)
 	static __always_inline int name##_function(struct __sk_buff *); \
 	SEC("tc") int name(struct __sk_buff *skb)                       \
 	{                                                               \
-		if (here_instance(skb) != instance)                     \
+		if (unlikely(here_instance(skb) != instance))           \
 			return pass_on(skb);                            \
 		return name##_function(skb);                            \
 	}                                                               \

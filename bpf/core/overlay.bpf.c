@@ -86,15 +86,17 @@ static __always_inline __u32 mtu_inside(const struct trip *trip)
  * fit, from the address that it has written to: the error comes back into the network as if the
  * remote host had sent it.
  */
-static __always_inline int refuse(struct __sk_buff *skb, const struct trip *trip,
-				  const struct packet *packet, __u32 mtu)
+static __always_inline int refuse(struct __sk_buff *skb, const struct trip *trip, __u32 mtu)
 {
 	const struct tunnel *tunnel = lookup_tunnel(trip->vni, &trip->peer->vtep);
+	struct packet packet;
 
-	if (!packet->dont_fragment)
+	if (!parse_packet(skb, &packet))
+		return drop(skb, CORE_MALFORMED);
+	if (!packet.dont_fragment)
 		return send_by_kernel(skb, trip);
 	if (!tunnel ||
-	    !rewrite_to_icmp_error(skb, packet, PROBLEM_TOO_BIG, mtu, &packet->destination))
+	    !rewrite_to_icmp_error(skb, &packet, PROBLEM_TOO_BIG, mtu, &packet.destination))
 		return drop(skb, CORE_TOO_BIG);
 	count(CORE_TOO_BIG);
 	return leave(skb, read_attachment(&tunnel->network));
@@ -152,12 +154,12 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip 
 {
 	struct vxlan_headers headers = make_headers(skb, trip, inner);
 
-	if (bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAPSULATION))
+	if (unlikely(bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAPSULATION)))
 		return send_by_kernel(skb, trip);
-	if (bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0))
+	if (unlikely(bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0)))
 		return drop(skb, CORE_NO_ROOM);
 	skb->mark = 0;
-	if (looked_up)
+	if (unlikely(looked_up))
 		return bpf_redirect_neigh(trip->path->ifindex, NULL, 0, 0);
 	return bpf_redirect(trip->path->ifindex, 0);
 }
@@ -167,24 +169,27 @@ static __always_inline bool is_stale(const struct path *path)
 	return bpf_jiffies64() - path->looked_up > PATH_LIFETIME_JIFFIES;
 }
 
+/* Whether a train of segments, or a packet with something behind its IP length, is too large. */
+static __noinline bool is_too_big(struct __sk_buff *skb, __u32 mtu)
+{
+	struct packet packet;
+
+	return !parse_packet(skb, &packet) || length_on_wire(skb, &packet) > mtu;
+}
+
 /* An IP packet. */
 static __always_inline int send(struct __sk_buff *skb, const struct trip *trip,
 				const struct inner_headers *inner)
 {
 	bool stale = is_stale(trip->path);
-	struct packet packet;
 	__u32 mtu;
 
-	if (stale && !look_up_path(skb, trip))
+	if (unlikely(stale && !look_up_path(skb, trip)))
 		return send_by_kernel(skb, trip);
 	mtu = mtu_inside(trip);
-	if (skb->gso_size || skb->len > mtu + ETH_HLEN) {
-		if (!parse_packet(skb, &packet))
-			return drop(skb, CORE_MALFORMED);
-		if (length_on_wire(skb, &packet) > mtu)
-			return refuse(skb, trip, &packet, mtu);
-	}
-	if (!has_ipv4_underlay(trip))
+	if (unlikely(skb->gso_size || skb->len > mtu + ETH_HLEN) && is_too_big(skb, mtu))
+		return refuse(skb, trip, mtu);
+	if (unlikely(!has_ipv4_underlay(trip)))
 		return send_by_kernel(skb, trip);
 	return encapsulate(skb, trip, inner, stale);
 }
@@ -200,13 +205,12 @@ INKEV_FUNCTION(overlay, skb)
 	};
 	struct inner_headers buffer, *inner;
 
-	if (!trip.self || !trip.peer || !trip.path || !number)
+	if (unlikely(!trip.self || !trip.peer || !trip.path || !number))
 		return drop(skb, CORE_NO_TUNNEL);
 	inner = read_bytes(skb, 0, &buffer, sizeof(buffer));
-	if (!inner)
+	if (unlikely(!inner))
 		return drop(skb, CORE_MALFORMED);
-	if (skb->vlan_present || (inner->ethernet.h_proto != bpf_htons(ETH_P_IP) &&
-				  inner->ethernet.h_proto != bpf_htons(ETH_P_IPV6)))
+	if (unlikely(skb->vlan_present || !is_ip(&inner->ethernet)))
 		return send_by_kernel(skb, &trip);
 	buffer = *inner;
 	return send(skb, &trip, &buffer);

@@ -137,7 +137,7 @@ static __always_inline void *read_bytes(struct __sk_buff *skb, __u32 offset, voi
 
 	if (!__builtin_constant_p(offset))
 		offset &= OFFSET_MAX; /* for the verifier: parsed offsets are smaller */
-	if (data + offset + size <= end)
+	if (likely(data + offset + size <= end))
 		return data + offset;
 	return bpf_skb_load_bytes(skb, offset, buffer, size) ? NULL : buffer;
 }

@@ -25,13 +25,13 @@ SEC("tc") int port(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex, *id = bpf_map_lookup_elem(&workload_ids, &ifindex);
 	struct workload *workload;
 
-	if (!id)
+	if (unlikely(!id))
 		return drop(skb, CORE_NO_PORT);
 	workload = bpf_map_lookup_elem(&workloads, id);
-	if (!workload)
+	if (unlikely(!workload))
 		return drop(skb, CORE_NO_PORT);
 	begin(skb, 0, *id, 0);
-	if (workload->pinned && !is_own(skb, *id, &workload->mac))
+	if (unlikely(workload->pinned) && !is_own(skb, *id, &workload->mac))
 		return drop(skb, CORE_SPOOFED);
 	return leave(skb, way_of(workload));
 }

@@ -31,6 +31,12 @@ struct vxlan_headers {
 	struct ethhdr inner;
 } __attribute__((packed));
 
+static __always_inline bool is_ip(const struct ethhdr *ethernet)
+{
+	return ethernet->h_proto == bpf_htons(ETH_P_IP) ||
+	       ethernet->h_proto == bpf_htons(ETH_P_IPV6);
+}
+
 /* What stands before the inner frame where the outer one's Ethernet header is not counted; before
  * the inner IP packet, all the same. */
 #define VXLAN_OVERHEAD	    (sizeof(struct vxlan_headers) - sizeof(struct ethhdr))

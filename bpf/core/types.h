@@ -14,6 +14,10 @@ typedef __u64 bitrate_t;  /* bits per second */
 typedef __u32 vni_t;	  /* 24 bits, host order */
 typedef __u32 ifindex_t;
 
+/* What a packet seldom meets is moved out of the way of those that do not. */
+#define likely(condition)   __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 /* An Ethernet address. */
 typedef struct {
 	__u8 byte[6];

@@ -29,8 +29,7 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 		return NULL;
 	if ((headers->ip.tos & ECN_MASK) == ECN_CONGESTED)
 		return NULL;
-	if (headers->inner.h_proto != bpf_htons(ETH_P_IP) &&
-	    headers->inner.h_proto != bpf_htons(ETH_P_IPV6))
+	if (!is_ip(&headers->inner))
 		return NULL;
 	return headers;
 }

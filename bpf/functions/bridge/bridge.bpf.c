@@ -39,9 +39,12 @@ static __always_inline bool is_filtered(struct location origin, struct location 
 }
 
 /* A broadcast or multicast: for all, unless it asks what is known here. */
-static __always_inline int send_multicast(struct __sk_buff *skb, struct location origin,
+static __always_inline int send_multicast(struct __sk_buff *skb, const mac_t *destination,
+					  struct location origin,
 					  const struct bridge_config *config)
 {
+	if (is_reserved(destination))
+		return drop(skb, BRIDGE_RESERVED);
 	if (!config->suppression || !answer_discovery(skb))
 		return send_to_all(skb, origin, config->vni);
 	count(BRIDGE_SUPPRESSED);
@@ -57,22 +60,20 @@ INKEV_FUNCTION(bridge, skb)
 	struct ethhdr buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
 	const mac_t *source, *destination;
 
-	if (!config || !ethernet)
+	if (unlikely(!config || !ethernet))
 		return drop(skb, CORE_MALFORMED);
 	source = (const mac_t *)ethernet->h_source;
 	destination = (const mac_t *)ethernet->h_dest;
-	if (mac_is_multicast(source))
+	if (unlikely(mac_is_multicast(source)))
 		return drop(skb, BRIDGE_BAD_SOURCE);
 	if (config->learning)
 		learn_station(source, origin);
-	if (is_reserved(destination))
-		return drop(skb, BRIDGE_RESERVED);
-	if (mac_is_multicast(destination))
-		return send_multicast(skb, origin, config);
+	if (unlikely(mac_is_multicast(destination)))
+		return send_multicast(skb, destination, origin, config);
 	to = lookup_station(destination, config);
-	if (to.place == PLACE_NOWHERE)
+	if (unlikely(to.place == PLACE_NOWHERE))
 		return send_to_all(skb, origin, config->vni);
-	if (is_filtered(origin, to))
+	if (unlikely(is_filtered(origin, to)))
 		return drop(skb, BRIDGE_FILTERED);
 	return send_to(skb, to, config->vni);
 }
