@@ -120,14 +120,14 @@ static __always_inline void touch_session(struct session *session, time_t_ns now
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1024); /* session.ts says how many */
 	__type(key, struct session4_key);
 	__type(value, struct session);
 } sessions4 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1024); /* session.ts says how many */
 	__type(key, struct session6_key);
 	__type(value, struct session);
 } sessions6 SEC(".maps");

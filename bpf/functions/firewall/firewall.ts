@@ -5,7 +5,7 @@ import { defineFunction } from '../../catalogue/define'
 import { bool, choice, optional, table } from '../../catalogue/fields'
 import { sessionFields, sessionSizes } from '../../core/session'
 import { checkRules } from './check'
-import { ruleImage } from './image'
+import { RULE_SIZES, ruleImage } from './image'
 import { ACTIONS, ruleFields } from './rule'
 
 export const firewall = defineFunction('firewall', {
@@ -57,5 +57,5 @@ export const firewall = defineFunction('firewall', {
   },
   check: checkRules,
   image: ruleImage,
-  sizes: sessionSizes
+  sizes: config => ({ ...sessionSizes(config), ...RULE_SIZES })
 })

@@ -6,10 +6,13 @@ import { formatIp, type Prefix } from '../../catalogue/addresses'
 import type { Entry, Image } from '../../catalogue/define'
 import { type ACTIONS, DIRECTIONS, type Family, type Match, matchOf, type Range, type Rule, type Rules } from './rule'
 
-/** Room in the kernel for one generation of rules: the maps `rules` and `shapes` hold two. */
+/** Most keys of all rules together. */
 export const KEYS_MAX = 65_536
-/** Of one direction and family. */
+/** Most shapes of one direction and family. */
 export const SHAPES_MAX = 4096
+
+/** Sizes of the maps, which hold two generations while one takes the place of the other. */
+export const RULE_SIZES = { rules: 2 * KEYS_MAX, shapes: 2 * 4 * SHAPES_MAX }
 
 /** Behind every rule that an operator can write. */
 const DEFAULT_PRIORITY = 65_536

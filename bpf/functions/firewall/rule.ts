@@ -18,11 +18,11 @@ export const ruleFields = {
   }),
   protocol: optional(protocol({ doc: 'Transport protocol; any if left out.', example: 'tcp' })),
   source: optional(cidr({ doc: 'Who opens the session; anybody, in IPv4 and IPv6, if left out.', example: '10.0.1.0/24' })),
-  destination: optional(cidr({ doc: 'To whom it is opened; anybody, in IPv4 and IPv6, if left out.', example: 'fd00:1::/64' })),
+  destination: optional(cidr({ doc: 'To whom it is opened; anybody, in IPv4 and IPv6, if left out.' })),
   ports: optional(portRange({ doc: 'Destination ports of TCP, UDP or SCTP; all if left out.', example: '8000-8999' })),
-  source_ports: optional(portRange({ doc: 'Source ports of TCP, UDP or SCTP; all if left out.', example: '1024-65535' })),
-  icmp_type: optional(u32({ doc: 'ICMP or ICMPv6 message type; all if left out.', max: 255, example: 8 })),
-  icmp_code: optional(u32({ doc: 'ICMP or ICMPv6 message code; all if left out.', max: 255, example: 0 }))
+  source_ports: optional(portRange({ doc: 'Source ports of TCP, UDP or SCTP; all if left out.' })),
+  icmp_type: optional(u32({ doc: 'ICMP or ICMPv6 message type; all if left out.', max: 255 })),
+  icmp_code: optional(u32({ doc: 'ICMP or ICMPv6 message code; all if left out.', max: 255 }))
 }
 
 export type Rule = Static<TObject<typeof ruleFields>>

@@ -54,9 +54,8 @@ struct hits {
 	__u64 bytes;
 };
 
-/* Twice what image.ts puts into them at once. */
-#define SHAPES_ROOM (2 * 4 * 4096)
-#define RULES_ROOM  (2 * 65536)
+/* More than there can be shapes. */
+#define SEARCH_MAX (1 << 20)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -68,7 +67,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SHAPES_ROOM);
+	__uint(max_entries, 1); /* firewall.ts says how many */
 	__type(key, struct shape_key);
 	__type(value, struct shape);
 } shapes SEC(".maps");
@@ -76,7 +75,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, RULES_ROOM);
+	__uint(max_entries, 1); /* firewall.ts says how many */
 	__type(key, struct rule_key);
 	__type(value, struct rule);
 } rules SEC(".maps");
@@ -183,7 +182,7 @@ static __always_inline void search_rules(struct search *search)
 		.ipv6 = search->opening.ipv6,
 	};
 	search->best = (struct rule){.priority = ~0U, .action = FIREWALL_RULES_ACTION_DENY};
-	bpf_loop(SHAPES_ROOM, try_shape, &search, 0);
+	bpf_loop(SEARCH_MAX, try_shape, &search, 0);
 }
 
 /*
