@@ -2,8 +2,10 @@
 // The REST interface of an agent in this process: every resource, every error of the catalogue, what clients may rely on.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { get as httpGet } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { until } from '@inkev/acceptance/lab/process'
 import { native } from '@inkev/native'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import pino from 'pino'
@@ -457,7 +459,35 @@ describe('the agent tells', () => {
     expect(Object.keys(document.paths)).toEqual(
       expect.arrayContaining(['/v1/networks/{name}', '/v1/functions/{name}', '/v1/bulk', '/v1/topology'])
     )
+    const { properties } = document.paths['/v1/networks/{name}'].get.responses['200'].content['application/json'].schema
+    await accepted('networks/web', web)
+    expect(Object.keys(properties)).toEqual(expect.arrayContaining(Object.keys((await get('/v1/networks/web')).json())))
     expect(document.paths['/v1/networks/{name}'].put.requestBody.content['application/json'].schema.properties.vni.maximum).toBe(0xffffff)
+  })
+
+  test('changes as they happen', async () => {
+    const events: string[] = []
+    const request = httpGet({ socketPath: join(folder, 'agent.sock'), path: '/v1/events' }, response =>
+      response.on('data', chunk => events.push(String(chunk)))
+    )
+    try {
+      await until(
+        () => events.length > 0,
+        2000,
+        () => 'no event stream'
+      )
+      await accepted('networks/web', web)
+      await remove('networks/web')
+      await until(
+        () => events.join('').includes('event: delete'),
+        2000,
+        () => `only ${events.join('')}`
+      )
+      expect(events.join('')).toContain('event: put\ndata: {"type":"networks","name":"web"}\n\n')
+      expect(events.join('')).toContain('"status":{"state":"idle"')
+    } finally {
+      request.destroy()
+    }
   })
 
   test('that it lives and is ready', async () => {

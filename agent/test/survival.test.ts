@@ -56,7 +56,7 @@ async function works(): Promise<void> {
 }
 
 describe('an agent that is killed', () => {
-  test.each([5, 40, 120, 300, 600])('%i ms into the building of a tenant finishes it when it starts again', async delay => {
+  test.each([5, 120, 400])('%i ms into the building of a tenant finishes it when it starts again', async delay => {
     const building = Promise.allSettled(tenant.map(([path, body]) => host.request('PUT', `/v1/${path}`, body)))
     await sleep(delay)
     await host.stopAgent('SIGKILL')
@@ -69,7 +69,7 @@ describe('an agent that is killed', () => {
     expect(await whatIsLeft(lab, before)).toEqual([])
   })
 
-  test.each([2, 20, 60, 150])('%i ms into its removal leaves nothing when it starts again', async delay => {
+  test.each([10, 80])('%i ms into its removal leaves nothing when it starts again', async delay => {
     await build()
     const removing = (async () => {
       for (const type of TYPES)
@@ -128,14 +128,15 @@ describe('an agent that finds maps laid out by another version', () => {
 })
 
 describe('what others take away is restored', () => {
-  const link = (name: string) => ['bpftool', '-j', 'link', 'show', 'pinned', `/sys/fs/bpf/inkev/links/${name}`]
+  const showLink = () => host.attempt(['bpftool', '-j', 'link', 'show', 'pinned', '/sys/fs/bpf/inkev/links/ports_2fweb1'])
+  const linkId = async () => JSON.parse((await showLink()).stdout).id as number | undefined
 
   test('a hook that was detached', async () => {
     await build()
-    const { id } = JSON.parse(await host.run(link('ports_2fweb1')))
+    const id = await linkId()
     await host.run(['bpftool', 'link', 'detach', 'id', String(id)])
     await until(
-      async () => JSON.parse(await host.run(link('ports_2fweb1'))).id !== id,
+      async () => ![id, undefined].includes(await linkId()),
       10_000,
       () => 'the hook is not restored'
     )
@@ -198,6 +199,17 @@ describe('clients', () => {
     await Promise.all(Array.from({ length: 8 }, client))
     expect(await state()).toEqual(one)
     await works()
+  })
+
+  test('put a function into the chain of a port and take it out, and no packet is lost', async () => {
+    await build()
+    await put(host, 'functions/more', { firewall: { default_ingress: 'allow' } })
+    const lost = packetsLost(host, 'web1', '10.0.2.11', 500, 0.005)
+    await sleep(300)
+    await put(host, 'ports/web1', { ...port('web', 'web1', 11), chain: ['more'] })
+    await sleep(800)
+    await put(host, 'ports/web1', port('web', 'web1', 11))
+    expect(await lost).toBe(0)
   })
 
   test('re-stitch a function in and out, and no packet is lost', async () => {

@@ -34,8 +34,9 @@ export class Hooks {
     const present = this.links.get(key)
     if (present?.info.ifindex === ifindex) present.update(program)
     else {
+      const link = program.attachTcx(ifindex, 'ingress')
       this.detach(key)
-      this.links.set(key, program.attachTcx(ifindex, 'ingress'))
+      this.links.set(key, link)
     }
     if (!existsSync(pin)) this.links.get(key)!.pin(this.pins.makeWay(pin))
     return { ifindex, programId: program.info.id }

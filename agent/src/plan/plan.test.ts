@@ -98,9 +98,9 @@ describe('wiring', () => {
     actual.objects.set('core/port', fact(7))
     expect(words(planWiring(noWishes(), wiring, actual))).toEqual([
       'put instances',
-      'put workloads',
       'put panel',
       'put stitches',
+      'put workloads',
       'put tunnels',
       'put workload_ids',
       'attach ports/web1'
@@ -110,9 +110,9 @@ describe('wiring', () => {
       'detach ports/web1',
       'delete workload_ids',
       'delete tunnels',
+      'delete workloads',
       'delete stitches',
       'delete panel',
-      'delete workloads',
       'delete instances'
     ])
   })

@@ -48,8 +48,11 @@ export interface MapKeys {
   keys: string[]
 }
 
-/** The order in which shared maps are filled: what is led to, before what leads to it. Emptied the other way round. */
-const LED_TO = ['instances', 'host', 'peers', 'workloads', 'workload_ips', 'panel', 'stitches'] as const
+/**
+ * The order in which shared maps are filled: what is led to, before what leads to it; a slot's program before its entry, the functions of a chain before the
+ * port that names them. Emptied the other way round.
+ */
+const LED_TO = ['instances', 'host', 'peers', 'panel', 'stitches', 'workload_ips', 'workloads'] as const
 /** Through these come packets from outside: filled when all else stands. */
 const ENTRANCES = ['tunnels', 'workload_ids'] as const
 

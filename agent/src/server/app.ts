@@ -2,7 +2,7 @@
 // The REST interface: routes that follow from the resources, each a line or two, and errors in one form.
 
 import swagger from '@fastify/swagger'
-import { type TSchema, Type } from '@sinclair/typebox'
+import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { InkevError } from '../../api/errors'
 import { errorBody, type Host, host as hostSchema, type ResourceType, resources, status } from '../../api/resources'
@@ -88,10 +88,18 @@ export async function buildApp({ agent, introspection, host, ready, authorize, l
   return app
 }
 
+/** What a client wrote, and what the agent adds. */
+function answerOf(type: ResourceType): TSchema {
+  const { properties, required = [], ...schema } = resources[type] as TObject
+  const ports = Type.Record(Type.String(), Type.Integer(), { description: 'The numbers of its ports by their names.' })
+  const added = { name: Type.String(), ...(type === 'functions' && { ports }), status }
+  return Type.Unsafe({ ...schema, properties: { ...properties, ...added }, required: [...required, ...Object.keys(added)] })
+}
+
 type Named = { Params: { name: string } }
 
 function resourceRoutes(app: FastifyInstance, agent: Agent, type: ResourceType): void {
-  const answer = Type.Intersect([Type.Object({ name: Type.String(), status }), resources[type] as TSchema])
+  const answer = answerOf(type)
   const listed = Type.Intersect([
     answer,
     Type.Object({ etag: Type.String({ description: 'As the ETag header of the object by itself.' }) })
