@@ -147,7 +147,7 @@ describe('what others take away is restored', () => {
     await build()
     await host.run(['rm', '/sys/fs/bpf/inkev/links/ports_2fweb1'])
     await until(
-      async () => (await host.attempt(link('ports_2fweb1'))).code === 0,
+      async () => (await showLink()).code === 0,
       10_000,
       () => 'the pin is not restored'
     )
