@@ -182,11 +182,21 @@ function networkInstance(key: string, name: string, declared: Network, facts: Ho
     key,
     name,
     kind,
-    config: Object.fromEntries(Object.entries(declared).filter(([field]) => field in kind.config)),
+    config: bridgeConfig(declared),
     ports: new Map(ports),
     network: { vni: declared.vni, mtu: mtuOf(declared, facts), subnets: subnetsOf(declared), staticEntries: declared.static_entries ?? {} }
   }
 }
+
+/** The part of a network that its bridge is configured by; the same value for the same network, so that it can be seen to be the same. */
+function bridgeConfig(network: Network): Record<string, unknown> {
+  const { config } = kinds[NETWORK_KIND]!
+  const known = bridgeConfigs.get(network) ?? Object.fromEntries(Object.entries(network).filter(([field]) => field in config))
+  bridgeConfigs.set(network, known)
+  return known
+}
+
+const bridgeConfigs = new WeakMap<Network, Record<string, unknown>>()
 
 /** Whether the port that an endpoint tells of is on this host, and in its network: then the port itself tells. */
 function isLocal({ ports, endpoints }: Desired, endpoint: string): boolean {

@@ -3,7 +3,6 @@
 
 import { encodeEntries, type MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
-import { asJson } from './digest'
 import type { Entries } from './state'
 
 type Encoded = [key: string, value: string]
@@ -19,11 +18,11 @@ export class Encoder {
     const name = `${user} ${map}`
     const before = this.last.get(name)
     const known = before?.spec === spec ? before.entries : new Map<string, Encoded>()
-    const now = new Map(
-      entries
-        .map(entry => [asJson(entry), entry])
-        .map(([json, entry]) => [json as string, known.get(json as string) ?? encodeOne(spec, entry as Entry)])
-    )
+    const now = new Map<string, Encoded>()
+    for (const entry of entries) {
+      const json = asJson(entry)
+      now.set(json, known.get(json) ?? encodeOne(spec, entry))
+    }
     this.last.set(name, { spec, entries: now })
     return new Map(now.values())
   }
@@ -36,4 +35,9 @@ export class Encoder {
 function encodeOne(spec: MapSpec, entry: Entry): Encoded {
   const [[key, value]] = encodeEntries(spec, [entry]) as [[Buffer, Buffer]]
   return [key.toString('hex'), value.toString('hex')]
+}
+
+/** Text that is equal for equal entries. */
+function asJson(entry: Entry): string {
+  return JSON.stringify(entry, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the maps of each instance should hold, in bytes. Remembers the last answer for each: most instances stay as they are.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import { configEntry } from '@inkev/bpf/catalogue/config'
-import type { Image, Surroundings } from '@inkev/bpf/catalogue/define'
+import type { Image } from '@inkev/bpf/catalogue/define'
 import type { Graph, Instance } from '../model/graph'
 import { type Numbers, surroundingsOf } from '../model/surroundings'
-import { asJson, digestOf } from './digest'
+import { digestOf } from './digest'
 import type { Encoder } from './encoder'
 import type { ImageWish } from './state'
 
@@ -15,9 +16,10 @@ export interface CompiledObjects {
   get(name: string): { digest: string; spec: { maps: ReadonlyMap<string, MapSpec> } }
 }
 
-/** The generation of an instance's image, kept over restarts: it counts up when the image changes, and only then. */
+/** The generation of an instance's image, kept over restarts: it counts up when the image changes. */
 export interface Generation {
   generation: number
+  /** Names all that the image was made of. */
   digest: string
 }
 
@@ -32,8 +34,8 @@ interface Made {
   config: unknown
   surroundings: string
   object: string
-  wish: ImageWish
   generation: Generation
+  wish: ImageWish
   labels: Image['labels']
 }
 
@@ -76,40 +78,27 @@ export class Images {
     const situation = surroundingsOf(graph, numbers, instance)
     const surroundings = JSON.stringify(situation)
     const before = this.made.get(key)
-    const same = before?.config === config && before.surroundings === surroundings && before.object === object
-    if (before && same && before.generation.digest === stored?.digest) return before
-    const { image, generation } = nextImage(instance, situation, stored)
-    const made = {
-      config,
-      surroundings,
-      object,
-      generation,
-      labels: image.labels,
-      wish: encodeImage(this.encoder, spec.maps, instance, image)
+    const sameCode = before?.object === object && before.config === config
+    if (before && sameCode && before.surroundings === surroundings && before.generation.digest === stored?.digest) return before
+
+    const digest = digestOf(object, JSON.stringify(config), surroundings)
+    const imageAt = (generation: number): Made => {
+      const image: Image = kind.image?.(config as never, { ...situation, generation }) ?? { maps: {} }
+      const wish = encodeImage(this.encoder, spec.maps, instance, image)
+      return { config, surroundings, object, generation: { generation, digest }, wish, labels: image.labels }
     }
+    const made = makeNext(imageAt, stored, digest, sameCode ? before : undefined)
     this.made.set(key, made)
     return made
   }
 }
 
-/** The image, and its generation: the stored one where it is the image that was made then. */
-export function nextImage(
-  { kind, config }: Instance,
-  situation: Omit<Surroundings, 'generation'>,
-  stored: Generation | undefined
-): { image: Image; generation: Generation } {
-  const imageAt = (generation: number): Image => kind.image?.(config as never, { ...situation, generation }) ?? { maps: {} }
+/** `before` is the last image where only the surroundings are others since. */
+function makeNext(imageAt: (generation: number) => Made, stored: Generation | undefined, digest: string, before: Made | undefined): Made {
   const last = stored?.generation ?? 0
-  if (stored) {
-    const image = imageAt(last)
-    if (digestOfImage(image) === stored.digest) return { image, generation: stored }
-  }
-  const image = imageAt(last + 1)
-  return { image, generation: { generation: last + 1, digest: digestOfImage(image) } }
-}
-
-function digestOfImage(image: Image): string {
-  return digestOf(asJson(image))
+  if (stored?.digest === digest) return imageAt(last)
+  const again = before && before.generation.generation === last ? imageAt(last) : undefined
+  return again && isDeepStrictEqual(again.wish, before?.wish) ? again : imageAt(last + 1)
 }
 
 export function encodeImage(
