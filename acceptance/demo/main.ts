@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run demo [-- --keep]`: from `terraform apply` to packets between two hosts, a rule change under load, and back to nothing.
 
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
 import { Lab } from '../lab/lab'
@@ -118,11 +120,12 @@ async function showTraffic(lab: Lab): Promise<void> {
 }
 
 async function changeRule(lab: Lab, terraform: Terraform): Promise<void> {
-  chapter(`A change of one rule while a ping runs: terraform apply -var db_port=${NEW_DB_PORT}`)
+  chapter(`A change of one rule while a ping runs: db_port = ${NEW_DB_PORT}, terraform apply`)
   const web1 = place(lab, 'web1')
   const server = await serveHttp(place(lab, 'db2'), NEW_DB_PORT, 'hello from db2')
   const steady = await SteadyPing.start(web1, WORKLOADS.db2.v4)
-  await terraform.apply(['-var', `db_port=${NEW_DB_PORT}`], terraformTold)
+  writeFileSync(join(terraform.folder, 'terraform.tfvars'), `db_port = ${NEW_DB_PORT}\n`)
+  await terraform.apply([], terraformTold)
   const answer = await fetchHttp(web1, WORKLOADS.db2.v4, NEW_DB_PORT)
   const { sent, lost } = await steady.stop()
   await server.stop()
@@ -145,7 +148,7 @@ function leaveUp(lab: Lab, terraform: Terraform): void {
   a shell on a host             npm run lab -- shell edge-1
   another rule, another plan    cd ${terraform.folder}
                                 eval "$(npm run --silent --prefix ${process.cwd()} lab -- env)"
-                                edit main.tf, then terraform apply
+                                edit what you like, then terraform apply
   take it all down              npm run lab -- down
 `)
 }
