@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contents of maps as the plan sees them: hex keys and values. An array's element of all zeros counts as absent, as deletion leaves it so.
 
+import { PORTS_PER_INSTANCE, slotOf } from '@inkev/bpf/core/graph'
 import type { BpfMap, Program } from '@inkev/native'
 import { type Entries, programValue } from '../plan/state'
-
-const SLOTS_PER_INSTANCE = 256
 
 export function readEntries(map: BpfMap): Entries {
   const { keySize, valueSize } = map.info
@@ -21,7 +20,7 @@ export function readEntries(map: BpfMap): Entries {
 
 /** The elements of a slot map (by instance and port) that belong to some instances: the whole is too large to read. */
 export function readSlots(map: BpfMap, instances: Iterable<number>): Entries {
-  const slots = [...instances].flatMap(id => Array.from({ length: SLOTS_PER_INSTANCE }, (_, port) => id * SLOTS_PER_INSTANCE + port))
+  const slots = [...instances].flatMap(id => Array.from({ length: PORTS_PER_INSTANCE }, (_, port) => slotOf(id, port)))
   return readIndexes(map, slots)
 }
 

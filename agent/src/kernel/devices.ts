@@ -65,6 +65,7 @@ export class Devices {
     const found = this.host.link(name)?.ifindex
     if ('vxlan' in make) {
       const ifindex = found ?? this.host.createVxlan({ name, ...make.vxlan })
+      this.host.sysctl(`ipv6/conf/${name}/disable_ipv6`, '1')
       this.host.setLink(ifindex, { alias: ALIAS + key, mtu: make.vxlan.mtu, up: true })
       return ifindex
     }

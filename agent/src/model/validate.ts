@@ -18,12 +18,9 @@ import {
   type StitchEnd,
   type WorkloadPort
 } from './desired'
+import { FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
 import { macOf, subnetsOf } from './resolve'
-
-/** How many functions and networks together a host takes, and how many ports each of them (bpf/core/graph.h). */
-const INSTANCES_MAX = 4096 - 16
-const PORTS_MAX = 240
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
@@ -45,8 +42,8 @@ function refuse(code: ErrorCode, path: string, message: string, hint?: string): 
 
 function validateNetwork(desired: Desired, name: string, network: Network): void {
   const { networks, ports, functions } = desired
-  if (networks.size + functions.size > INSTANCES_MAX)
-    refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
+  if (networks.size + functions.size > FUNCTIONS_MAX)
+    refuse('INKEV_ERR_FULL', 'name', `a host takes ${FUNCTIONS_MAX} networks and functions`)
   for (const [other, { vni }] of networks)
     if (other !== name && vni === network.vni) refuse('INKEV_ERR_VNI_TAKEN', 'vni', `VNI ${vni} belongs to network ${other}`)
   const subnets = subnetsOf(network)
@@ -137,8 +134,8 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
       `function ${name} is a ${Object.keys(before)[0]} and cannot become a ${kind.kind}`,
       'Delete it and create another.'
     )
-  if (!before && desired.networks.size + desired.functions.size > INSTANCES_MAX)
-    refuse('INKEV_ERR_FULL', 'name', `a host takes ${INSTANCES_MAX} networks and functions`)
+  if (!before && desired.networks.size + desired.functions.size > FUNCTIONS_MAX)
+    refuse('INKEV_ERR_FULL', 'name', `a host takes ${FUNCTIONS_MAX} networks and functions`)
   const [problem] = kind.check?.(config as never) ?? []
   if (problem) refuse('INKEV_ERR_CONFIG', `${kind.kind}.${problem.path}`, problem.message, problem.hint)
   const ports = portNames(kind, config)

@@ -3,6 +3,7 @@
 
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
+import { INSIDE, likelySlot, OUTSIDE, slotOf } from '@inkev/bpf/core/graph'
 import { type HostFacts, inWords, resourceKey } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
 import type { Numbers } from '../model/surroundings'
@@ -11,12 +12,6 @@ import type { Encoder } from './encoder'
 import type { SharedMap } from './plan'
 import { type Actual, type Entries, type HookWish, programValue, type Wiring } from './state'
 import { REPLICA, ROAD, type RoadObject, roadKey, VXLAN } from './wishes'
-
-/** The last slots of an instance are hints: the functions to which it likely jumps, by their numbers modulo this (bpf/core/graph.h). */
-const LIKELY = 8
-const PORTS = 256
-/** Ports of a function in a chain, by name and number. */
-const CHAIN_PORTS = { inside: 0, outside: 1 } as const
 
 export interface WiringInput {
   graph: Graph
@@ -181,9 +176,9 @@ class Wirer {
   }
 
   private stitches(): Entry[] {
-    const ways = this.ways().map(({ from, port, attachment }) => ({ key: from * PORTS + port, value: attachment }))
+    const ways = this.ways().map(({ from, port, attachment }) => ({ key: slotOf(from, port), value: attachment }))
     const hints = this.hints().map(({ from, to }) => ({
-      key: hintSlot(from, to),
+      key: likelySlot(from, to),
       value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' }
     }))
     return [...ways, ...hints]
@@ -191,10 +186,10 @@ class Wirer {
 
   private panel(): [slot: number, program: number][] {
     const ways = this.ways().flatMap(({ from, port, to }) =>
-      to === undefined ? [] : [[from * PORTS + port, this.usable.get(to)!] as [number, number]]
+      to === undefined ? [] : [[slotOf(from, port), this.usable.get(to)!] as [number, number]]
     )
     const programs = new Map([...this.usable].map(([key, program]) => [this.instanceNumber(key), program]))
-    return [...ways, ...this.hints().map(({ from, to }) => [hintSlot(from, to), programs.get(to)!] as [number, number])]
+    return [...ways, ...this.hints().map(({ from, to }) => [likelySlot(from, to), programs.get(to)!] as [number, number])]
   }
 
   /** What lies behind every port of every instance; `to` is the instance whose program the slot holds. */
@@ -206,7 +201,7 @@ class Wirer {
     const from = this.instanceNumber(instance.key)
     if (instance.chained) {
       const attachment = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
-      return Object.values(CHAIN_PORTS).map(port => ({ from, port, attachment, to: undefined }))
+      return [INSIDE, OUTSIDE].map(port => ({ from, port, attachment, to: undefined }))
     }
     const overlay = instance.network && this.input.facts.uplink ? [[OVERLAY, { instance: roadKey('overlay'), port: '' }] as const] : []
     return [...instance.ports, ...overlay].flatMap(([name, target]) => {
@@ -237,7 +232,7 @@ class Wirer {
     }
     const best = new Map<number, { jump: Jump; count: number }>()
     for (const each of [...counts.values()].toSorted((a, b) => b.count - a.count || a.jump.to - b.jump.to)) {
-      const slot = hintSlot(each.jump.from, each.jump.to)
+      const slot = likelySlot(each.jump.from, each.jump.to)
       if (!best.has(slot)) best.set(slot, each)
     }
     return [...best.values()].map(({ jump }) => jump)
@@ -266,10 +261,6 @@ class Wirer {
   private encode(map: SharedMap, entries: Entry[]): Entries {
     return this.input.encoder.encode('', this.input.specs, map, entries)
   }
-}
-
-function hintSlot(from: number, to: number): number {
-  return from * PORTS + PORTS - LIKELY + (to % LIKELY)
 }
 
 function programEntries(entries: [index: number, program: number][]): Entries {

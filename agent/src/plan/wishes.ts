@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the graph to what must be made for it: namespaces, devices, eBPF objects and the contents of their maps.
 
+import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK } from '@inkev/bpf/core/graph'
 import type { HostFacts } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
-import { tunnelMtu } from '../model/resolve'
 import type { Numbers } from '../model/surroundings'
 import { isVeth } from '../model/workloads'
 import { digestOf } from './digest'
 import type { CompiledObjects } from './images'
 import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
 
-/** The road's own objects, with their instance numbers (bpf/core/graph.h), in the order in which they are loaded: the first brings the shared maps. */
-export const ROAD = { port: 1, uplink: 2, overlay: 3, replica: 4 } as const
+/** The road's own objects, with their instance numbers, in the order in which they are loaded: the first brings the shared maps. */
+export const ROAD = { port: INSTANCE_PORT, uplink: INSTANCE_UPLINK, overlay: INSTANCE_OVERLAY, replica: INSTANCE_REPLICA } as const
 export type RoadObject = keyof typeof ROAD
 
 /** The kernel's own vxlan device carries what the fast path cannot; copies go through a pair of devices. */
@@ -19,8 +19,9 @@ export const VXLAN = 'core/vxlan'
 export const REPLICA = 'core/replica'
 const VXLAN_NAME = 'inkev-vxlan'
 const REPLICA_NAMES = { name: 'inkev-replica', peer: 'inkev-replica-r' }
-/** Copies may be as large as any packet. */
+/** As large as they take: the graph checks sizes itself. */
 const REPLICA_MTU = 65_535
+const VXLAN_MTU = 65_485
 
 export function roadKey(object: RoadObject): string {
   return `core/${object}`
@@ -56,7 +57,7 @@ export function wishesOf(
 function roadDevices({ uplink }: HostFacts, port: number): DeviceWish[] {
   const replica = { key: REPLICA, name: REPLICA_NAMES.name, make: { pair: { peer: REPLICA_NAMES.peer, mtu: REPLICA_MTU } } }
   if (!uplink) return [replica]
-  return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: tunnelMtu(uplink) } } }]
+  return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: VXLAN_MTU } } }]
 }
 
 function roadObjects({ uplink }: HostFacts, objects: CompiledObjects): ObjectWish[] {

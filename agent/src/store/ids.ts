@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers by which the kernel knows things: given once, kept over restarts, free again only when the kernel has let go.
 
+import { INSTANCE_FIRST, INSTANCES_MAX } from '@inkev/bpf/core/graph'
 import { InkevError } from '../../api/errors'
+import { PORTS_MAX } from '../model/limits'
 import type { Store } from './store'
 
-/** The range of numbers of each space (bpf/core/graph.h). A space `ports/<instance>` numbers one instance's own ports. */
+/** The range of numbers of each space; for workloads and peers 0 is none. A space `ports/<instance>` numbers one instance's own ports. */
 const RANGES: Record<string, [first: number, last: number]> = {
-  instance: [16, 4095],
+  instance: [INSTANCE_FIRST, INSTANCES_MAX - 1],
   workload: [1, 65535],
   peer: [1, 4095],
-  ports: [0, 239]
+  ports: [0, PORTS_MAX - 1]
 }
 
 export interface Wanted {
