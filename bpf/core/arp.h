@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* ARP over Ethernet for IPv4 (RFC 826): read, answered and asked in place. */
+/* ARP over Ethernet for IPv4 (RFC 826): read, and answered in place. */
 #pragma once
 
 #include "rewrite.h"
@@ -54,11 +54,6 @@ static __always_inline bool parse_arp(struct __sk_buff *skb, struct arp_packet *
 	       arp->protocol_length == sizeof(ipv4_t);
 }
 
-static __always_inline bool write_arp(struct __sk_buff *skb, const struct arp_packet *arp)
-{
-	return resize_packet(skb, sizeof(*arp)) && store_frame(skb, arp, sizeof(*arp));
-}
-
 /* Turns a request into the answer that its target_ip is at `mac`. */
 __noinline bool rewrite_to_arp_reply(struct __sk_buff *skb, const struct arp_packet *request,
 				     const mac_t *mac)
@@ -75,32 +70,6 @@ __noinline bool rewrite_to_arp_reply(struct __sk_buff *skb, const struct arp_pac
 	reply.sender_ip = request->target_ip;
 	reply.target_mac = request->sender_mac;
 	reply.target_ip = request->sender_ip;
-	return write_arp(skb, &reply);
-}
-
-/*
- * Turns any packet into a broadcast request for `target`. The kernel goes on believing in the
- * packet's old EtherType: where that was another one, the request may leave by a clone, a device or
- * the overlay, not by redirect_peer. flood() and the replica device see to that.
- */
-__noinline bool rewrite_to_arp_request(struct __sk_buff *skb, const mac_t *mac, ipv4_t ip,
-				       ipv4_t target)
-{
-	struct arp_packet request = {
-		.destination = BROADCAST_MAC,
-		.ethertype = bpf_htons(ETH_P_ARP),
-		.hardware_type = bpf_htons(ARP_ETHERNET),
-		.protocol_type = bpf_htons(ETH_P_IP),
-		.hardware_length = ETH_ALEN,
-		.protocol_length = sizeof(ipv4_t),
-		.operation = bpf_htons(ARP_REQUEST),
-		.sender_ip = ip,
-		.target_ip = target,
-	};
-
-	if (!mac)
-		return false;
-	request.source = *mac;
-	request.sender_mac = *mac;
-	return write_arp(skb, &request);
+	return !bpf_skb_change_tail(skb, sizeof(reply), 0) &&
+	       store_frame(skb, &reply, sizeof(reply));
 }

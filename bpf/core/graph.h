@@ -168,13 +168,19 @@ static __always_inline int consume(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
+/* Apart from count(), as drops stand everywhere and are seldom met: programs stay short. */
+static __noinline void count_drop(__u32 reason)
+{
+	count(reason);
+}
+
 /*
  * Ends a packet's way, and says why. The reasons are the CORE_ and <KIND>_ counters of the
  * generated headers.
  */
 static __always_inline int drop(struct __sk_buff *skb, __u32 reason)
 {
-	count(reason);
+	count_drop(reason);
 	return consume(skb);
 }
 
@@ -235,44 +241,46 @@ static __always_inline void call_slot_of(struct __sk_buff *skb, const __u32 port
 		: "r0", "r1", "r2", "r3", "r4", "r5");
 }
 
-static __always_inline void jump_likely(struct __sk_buff *skb, const __u32 n, __u32 number)
+/* Calls the program in the n-th likely slot: one case each, so that each is a constant. */
+static __always_inline void call_likely(struct __sk_buff *skb, __u32 n)
 {
-	if (likely(stitch_at(PORT_LIKELY + n).target == number))
-		call_slot_of(skb, PORT_LIKELY + n);
+	switch (n) {
+	case 0:
+		call_slot_of(skb, PORT_LIKELY);
+		break;
+	case 1:
+		call_slot_of(skb, PORT_LIKELY + 1);
+		break;
+	case 2:
+		call_slot_of(skb, PORT_LIKELY + 2);
+		break;
+	case 3:
+		call_slot_of(skb, PORT_LIKELY + 3);
+		break;
+	case 4:
+		call_slot_of(skb, PORT_LIKELY + 4);
+		break;
+	case 5:
+		call_slot_of(skb, PORT_LIKELY + 5);
+		break;
+	case 6:
+		call_slot_of(skb, PORT_LIKELY + 6);
+		break;
+	case 7:
+		call_slot_of(skb, PORT_LIKELY + 7);
+		break;
+	}
 }
 
 /* Hands the packet to a function by its number. */
 static __always_inline int enter(struct __sk_buff *skb, union attachment to)
 {
+	__u32 n = to.target % LIKELY;
+
 	if (unlikely(!arrive(skb, to)))
 		return drop(skb, CORE_LOOP);
-	/* One case each: only a constant slot makes a direct jump. */
-	switch (to.target % LIKELY) {
-	case 0:
-		jump_likely(skb, 0, to.target);
-		break;
-	case 1:
-		jump_likely(skb, 1, to.target);
-		break;
-	case 2:
-		jump_likely(skb, 2, to.target);
-		break;
-	case 3:
-		jump_likely(skb, 3, to.target);
-		break;
-	case 4:
-		jump_likely(skb, 4, to.target);
-		break;
-	case 5:
-		jump_likely(skb, 5, to.target);
-		break;
-	case 6:
-		jump_likely(skb, 6, to.target);
-		break;
-	case 7:
-		jump_likely(skb, 7, to.target);
-		break;
-	}
+	if (likely(stitch_at(PORT_LIKELY + n).target == to.target))
+		call_likely(skb, n);
 	bpf_tail_call(skb, &instances, to.target);
 	return drop(skb, CORE_MISSING);
 }

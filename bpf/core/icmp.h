@@ -3,7 +3,7 @@
  * TCP reset towards its sender. */
 #pragma once
 
-#include "rewrite.h"
+#include "resize.h"
 
 /* RFC 1812 4.3.2.3 and RFC 4443 2.4(c): an error quotes as much as fits into packets of this size.
  */

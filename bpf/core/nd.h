@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* IPv6 neighbour discovery (RFC 4861): solicitations and advertisements, read, answered and asked
- * in place. */
+/* IPv6 neighbour discovery (RFC 4861): solicitations and advertisements, read, and answered in
+ * place. */
 #pragma once
 
 #include "arp.h"
@@ -57,8 +57,9 @@ static __always_inline mac_t multicast_mac(const ip_t *group)
 	return mac;
 }
 
-static __always_inline bool write_nd(struct __sk_buff *skb, struct nd_packet *nd, const ip_t *from,
-				     const ip_t *to)
+/* What every message with one link address has in common; `nd` is all zero where nothing is said of
+ * it. */
+static __always_inline void complete_nd(struct nd_packet *nd, const ip_t *from, const ip_t *to)
 {
 	nd->ethertype = bpf_htons(ETH_P_IPV6);
 	nd->ip.version = 6;
@@ -69,29 +70,27 @@ static __always_inline bool write_nd(struct __sk_buff *skb, struct nd_packet *nd
 	__builtin_memcpy(&nd->ip.daddr, to, sizeof(ip_t));
 	nd->option_length = 1;
 	nd->link_address = nd->source;
-	nd->checksum = 0;
 	nd->checksum = ~fold_sum(sum_pseudo_header(from, to, IPPROTO_ICMPV6, ND_MESSAGE_LENGTH) +
 				 sum_words((__u8 *)nd + ND_MESSAGE_OFFSET, ND_MESSAGE_LENGTH));
-	return resize_packet(skb, sizeof(*nd)) && store_frame(skb, nd, sizeof(*nd));
 }
 
 /*
- * Turns a solicitation (parse_nd) into the answer that its `target` is at `mac`. `flags`:
- * ND_ROUTER, ND_OVERRIDE. A sender without an address of its own, which only asks whether `target`
- * is free, is answered by multicast.
+ * Turns a solicitation into the answer that its `target` is at `mac`. `flags`: ND_ROUTER,
+ * ND_OVERRIDE. An asker without an address of its own, who only wants to know whether `target` is
+ * free, is answered by multicast.
  */
-__noinline bool rewrite_to_nd_reply(struct __sk_buff *skb, const struct packet *packet,
-				    const ip_t *target, const mac_t *mac, __u32 flags)
+__noinline bool rewrite_to_nd_reply(struct __sk_buff *skb, const ip_t *asker, const ip_t *target,
+				    const mac_t *mac, __u32 flags)
 {
 	struct nd_packet reply = {.type = ICMPV6_NEIGHBOUR_ADVERTISEMENT,
 				  .option = ND_TARGET_LINK_ADDRESS};
 	ip_t to;
 
-	if (!packet || !target || !mac)
+	if (!asker || !target || !mac)
 		return false;
 	reply.source = *mac;
 	reply.target = *target;
-	to = packet->source;
+	to = *asker;
 	if (ip_is_unspecified(&to)) {
 		to = ALL_NODES;
 		reply.destination = multicast_mac(&to);
@@ -102,25 +101,7 @@ __noinline bool rewrite_to_nd_reply(struct __sk_buff *skb, const struct packet *
 			return false;
 	}
 	reply.flags = bpf_htonl(flags);
-	return write_nd(skb, &reply, target, &to);
-}
-
-/* Turns any packet into a multicast solicitation for `target`; see rewrite_to_arp_request() for
- * where such a packet may go. */
-__noinline bool rewrite_to_nd_request(struct __sk_buff *skb, const mac_t *mac, const ip_t *ip,
-				      const ip_t *target)
-{
-	struct nd_packet request = {.type = ICMPV6_NEIGHBOUR_SOLICITATION,
-				    .option = ND_SOURCE_LINK_ADDRESS};
-	ip_t group = {.byte = {0xff, 0x02, [11] = 1, [12] = 0xff}};
-
-	if (!mac || !ip || !target)
-		return false;
-	request.source = *mac;
-	request.target = *target;
-	group.byte[13] = target->byte[13];
-	group.byte[14] = target->byte[14];
-	group.byte[15] = target->byte[15];
-	request.destination = multicast_mac(&group);
-	return write_nd(skb, &request, ip, &group);
+	complete_nd(&reply, target, &to);
+	return !bpf_skb_change_tail(skb, sizeof(reply), 0) &&
+	       store_frame(skb, &reply, sizeof(reply));
 }

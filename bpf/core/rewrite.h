@@ -2,11 +2,7 @@
 /* Changes to a packet in place that keep it valid: link addresses, hop count, checksums. */
 #pragma once
 
-#include <bpf/bpf_core_read.h>
 #include "packet.h"
-
-/* The longest stretch that sum_bytes() adds up. */
-#define SUM_MAX 1536
 
 /* Sums of 16-bit words in network order as RFC 1071 has them; a sum may be folded late. */
 static __always_inline __u16 fold_sum(__u64 sum)
@@ -28,48 +24,6 @@ static __always_inline __u64 sum_words(const void *header, __u32 size)
 	for (__u32 i = 0; i < size / 2; i++)
 		sum += words[i];
 	return sum;
-}
-
-/* Bytes that sum_to_end() takes in one step; even. */
-#define SUM_STEP 32
-
-/* The `size` bytes at an offset, if the linear part of the frame has them; `size` is a constant. */
-static __always_inline const void *linear_bytes(const struct __sk_buff *skb, __u32 offset,
-						__u32 size)
-{
-	const void *bytes = frame_start(skb) + (offset & OFFSET_MAX);
-
-	return bytes + size <= frame_end(skb) ? bytes : NULL;
-}
-
-/*
- * Adds the packet's bytes from an even offset to its end: at most SUM_MAX, and linear. The result
- * is folded. Global, so that the verifier walks the loop once and not for every caller; in long
- * steps, as it walks each of them.
- */
-__noinline __u16 sum_to_end(struct __sk_buff *skb, __u32 offset)
-{
-	const void *bytes;
-	__u64 sum = 0;
-
-	for (int i = 0; i < SUM_MAX / SUM_STEP; i++) {
-		bytes = linear_bytes(skb, offset, SUM_STEP);
-		if (!bytes)
-			break;
-		sum += sum_words(bytes, SUM_STEP);
-		offset += SUM_STEP;
-	}
-	for (int i = 0; i < SUM_STEP / 2; i++) {
-		bytes = linear_bytes(skb, offset, 2);
-		if (!bytes)
-			break;
-		sum += *(const __u16 *)bytes;
-		offset += 2;
-	}
-	bytes = linear_bytes(skb, offset, 1);
-	if (bytes)
-		sum += *(const __u8 *)bytes;
-	return fold_sum(sum);
 }
 
 /* The pseudo header of TCP, UDP and ICMPv6 over `length` bytes. */
@@ -133,125 +87,4 @@ static __always_inline bool decrement_ttl(struct __sk_buff *skb, const struct pa
 		return decrement_ipv4_ttl(skb);
 	return !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, hop_limit),
 				    &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
-}
-
-/*
- * A packet of a local sender may carry an order to the kernel (CHECKSUM_PARTIAL): before it meets a
- * wire, all from csum_start to its end is summed up and the result is written at csum_offset. The
- * order stays when the packet is made into another one, and no helper is there to take it back. So
- * whoever writes a new packet over an old one uses resize_packet() or
- * neutralize_pending_checksum(). BTF finds these fields wherever the kernel has them.
- */
-struct sk_buff {
-	__u8 ip_summed : 2;
-	__u8 encapsulation : 1;
-	__u16 csum_start;
-	__u16 csum_offset;
-	unsigned char *head;
-	unsigned char *data;
-} __attribute__((preserve_access_index));
-
-#define CHECKSUM_PARTIAL 3
-
-extern void *bpf_cast_to_kern_ctx(void *) __ksym;
-
-struct pending_checksum {
-	__u32 start;
-	__u32 field; /* offset from the start of the frame; 0: none is pending */
-};
-
-static __always_inline struct pending_checksum lookup_pending_checksum(struct __sk_buff *skb)
-{
-	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
-	struct pending_checksum pending = {};
-
-	if (BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL) {
-		pending.start =
-			kernel_skb->csum_start - (__u32)(kernel_skb->data - kernel_skb->head);
-		pending.field = pending.start + kernel_skb->csum_offset;
-	}
-	return pending;
-}
-
-/*
- * Takes the order for a pending checksum back, at the price of all behind the Ethernet header: the
- * kernel forgets it when the place from which it would sum is cut off the front
- * (skb_postpull_rcsum). Makes the frame linear and no train of segments.
- */
-static __always_inline bool cancel_pending_checksum(struct __sk_buff *skb,
-						    struct pending_checksum pending)
-{
-	__u32 cut = pending.start + 1;
-
-	return bpf_skb_change_tail(skb, L3_OFFSET + cut + sizeof(struct ipv6hdr), 0) == 0 &&
-	       bpf_skb_adjust_room(skb, -(__s32)cut, BPF_ADJ_ROOM_MAC, 0) == 0;
-}
-
-/*
- * Whether the kernel takes the packet for one inside a tunnel, and so refuses to change its tail.
- * It goes on to do so after decapsulate() where sender and receiver share the kernel, and no helper
- * tells it otherwise; a packet from a wire is never like that.
- */
-static __always_inline bool is_encapsulated(struct __sk_buff *skb)
-{
-	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
-
-	return BPF_CORE_READ_BITFIELD(kernel_skb, encapsulation);
-}
-
-/* What neutralize_pending_checksum() may need behind the packet. */
-#define SPARE_LENGTH 4
-
-/* As resize_packet(), by changing the front; behind the message SPARE_LENGTH bytes are left over.
- */
-static __always_inline bool resize_encapsulated(struct __sk_buff *skb, __u32 length)
-{
-	__u32 nothing = 0;
-
-	length += SPARE_LENGTH;
-	return !skb->gso_size && !bpf_skb_pull_data(skb, skb->len) &&
-	       !bpf_skb_adjust_room(skb, (__s32)(length - skb->len), BPF_ADJ_ROOM_MAC, 0) &&
-	       !bpf_skb_store_bytes(skb, length - SPARE_LENGTH, &nothing, sizeof(nothing), 0);
-}
-
-/*
- * Gives the frame the length of a message that is about to be written over all of it but the
- * Ethernet header, and makes it linear and no train of segments. The frame may be longer than asked
- * for: the message's own length fields count. neutralize_pending_checksum() is to be called last.
- */
-static __always_inline bool resize_packet(struct __sk_buff *skb, __u32 length)
-{
-	struct pending_checksum pending = lookup_pending_checksum(skb);
-
-	if (is_encapsulated(skb))
-		return resize_encapsulated(skb, length);
-	if (pending.field && !cancel_pending_checksum(skb, pending))
-		return false;
-	return bpf_skb_change_tail(skb, length, 0) == 0;
-}
-
-/*
- * Lets a pending checksum come out as the bytes that already stand where it will be written, by two
- * bytes behind the packet's end; its own length fields do not count them. (Zeros there would become
- * 0xffff, which is the same to any checksum over them.) The packet is linear and has at most
- * SUM_MAX bytes. To be called last.
- */
-static __always_inline bool neutralize_pending_checksum(struct __sk_buff *skb)
-{
-	struct pending_checksum pending = lookup_pending_checksum(skb);
-	__u32 length = skb->len;
-	__u16 standing, trailer;
-
-	if (!pending.field)
-		return true;
-	if (pending.field > SUM_MAX || pending.start > pending.field || length > SUM_MAX)
-		return false;
-	if (is_encapsulated(skb))
-		length -= SPARE_LENGTH;
-	length += (length - pending.start) & 1;
-	if ((!is_encapsulated(skb) && bpf_skb_change_tail(skb, length + sizeof(trailer), 0)) ||
-	    bpf_skb_load_bytes(skb, pending.field, &standing, sizeof(standing)))
-		return false;
-	trailer = ~fold_sum((__u64)sum_to_end(skb, pending.start) + standing);
-	return bpf_skb_store_bytes(skb, length, &trailer, sizeof(trailer), 0) == 0;
 }

@@ -2,8 +2,8 @@
 // Turns packets into answers by the helpers of the road, as the packet's destination port or
 // address says: their tests are answers.test.ts.
 #include "graph.h"
+#include "ask.h"
 #include "icmp.h"
-#include "nd.h"
 
 #define ANSWER_FIRST 7000
 
@@ -31,7 +31,7 @@ static __always_inline bool answer_discovery(struct __sk_buff *skb, const struct
 	if (packet->ethertype == bpf_htons(ETH_P_ARP))
 		return parse_arp(skb, &arp) && rewrite_to_arp_reply(skb, &arp, &mac);
 	return parse_nd(skb, packet, ICMPV6_NEIGHBOUR_SOLICITATION, &target) &&
-	       rewrite_to_nd_reply(skb, packet, &target, &mac, ND_ROUTER | ND_OVERRIDE);
+	       rewrite_to_nd_reply(skb, &packet->source, &target, &mac, ND_ROUTER | ND_OVERRIDE);
 }
 
 static __always_inline bool rewrite_to_answer(struct __sk_buff *skb, const struct packet *packet)

@@ -46,21 +46,27 @@ static __always_inline bool answer_arp(struct __sk_buff *skb)
 	return neighbour && rewrite_to_arp_reply(skb, &arp, &neighbour->mac);
 }
 
+/* A solicitation as it is sent: with no header between IPv6's and its own. */
+static __always_inline bool load_solicitation(struct __sk_buff *skb, struct nd_packet *nd)
+{
+	return !bpf_skb_load_bytes(skb, 0, nd, offsetof(struct nd_packet, option)) &&
+	       nd->ip.nexthdr == IPPROTO_ICMPV6 && nd->ip.hop_limit == ND_HOP_LIMIT &&
+	       nd->type == ICMPV6_NEIGHBOUR_SOLICITATION && nd->code == 0;
+}
+
 static __always_inline bool answer_solicitation(struct __sk_buff *skb)
 {
 	const struct neighbour *neighbour;
-	struct packet packet;
-	mac_t asker;
-	ip_t target;
+	struct nd_packet nd;
+	ip_t target, asker;
 
-	if (!parse_packet(skb, &packet) ||
-	    !parse_nd(skb, &packet, ICMPV6_NEIGHBOUR_SOLICITATION, &target))
+	if (!load_solicitation(skb, &nd))
 		return false;
-	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), &asker, sizeof(asker)))
-		return false;
-	neighbour = lookup_neighbour(&target, &asker);
+	target = nd.target;
+	__builtin_memcpy(&asker, &nd.ip.saddr, sizeof(asker));
+	neighbour = lookup_neighbour(&target, &nd.source);
 	return neighbour &&
-	       rewrite_to_nd_reply(skb, &packet, &target, &neighbour->mac,
+	       rewrite_to_nd_reply(skb, &asker, &target, &neighbour->mac,
 				   ND_OVERRIDE | (neighbour->is_router ? ND_ROUTER : 0));
 }
 

@@ -4,6 +4,7 @@
 
 #include "tables.h"
 #include "nd.h"
+#include "resize.h"
 
 #define ND_MTU		  5
 #define ND_PREFIX	  3

@@ -4,7 +4,7 @@
 
 #include "control.h"
 #include "flood.h"
-#include "nd.h"
+#include "ask.h"
 
 /*
  * Packets to a neighbour that has been asked make rounds until it answers: together so many, after
