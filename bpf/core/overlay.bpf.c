@@ -38,7 +38,7 @@ static __always_inline bool has_ipv4_underlay(const struct trip *trip)
 }
 
 /* The kernel's vxlan device takes any frame, resolves neighbours and fragments what must be. */
-static __always_inline int send_by_kernel(struct __sk_buff *skb, const struct trip *trip)
+static __noinline int send_by_kernel(struct __sk_buff *skb, const struct trip *trip)
 {
 	if (!set_tunnel(skb, trip->self, trip->peer, trip->vni))
 		return drop(skb, CORE_NO_ROOM);
@@ -51,7 +51,7 @@ static __always_inline int send_by_kernel(struct __sk_buff *skb, const struct tr
  * made as of a packet that came in by the replica device, since the kernel routes for those only
  * that have forwarding on, and the uplink need not.
  */
-static __always_inline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
+static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
 {
 	struct bpf_fib_lookup route = {.ifindex = trip->self->replica, .tot_len = 1};
 	struct path *path = trip->path;
@@ -81,22 +81,39 @@ static __always_inline __u32 mtu_inside(const struct trip *trip)
 	return trip->path->mtu - (has_ipv4_underlay(trip) ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6);
 }
 
+enum fit {
+	FITS,
+	FITS_IN_PIECES, /* IPv4 without DF */
+	ANSWERED, /* too large: the packet has become the error that tells its sender the MTU */
+	TOO_BIG,  /* and of a kind that draws no errors */
+	MALFORMED,
+};
+
 /*
- * Too large for the way ahead. IPv4 without DF may go in pieces. Any other sender learns what would
- * fit, from the address that it has written to: the error comes back into the network as if the
- * remote host had sent it.
+ * Looks closely at a packet that is large, or a train of segments. The error comes from the address
+ * that the sender has written to. A function of its own: most packets are small.
  */
-static __always_inline int refuse(struct __sk_buff *skb, const struct trip *trip, __u32 mtu)
+static __noinline enum fit fit_into(struct __sk_buff *skb, __u32 mtu)
 {
-	const struct tunnel *tunnel = lookup_tunnel(trip->vni, &trip->peer->vtep);
 	struct packet packet;
 
 	if (!parse_packet(skb, &packet))
-		return drop(skb, CORE_MALFORMED);
+		return MALFORMED;
+	if (length_on_wire(skb, &packet) <= mtu)
+		return FITS;
 	if (!packet.dont_fragment)
-		return send_by_kernel(skb, trip);
-	if (!tunnel ||
-	    !rewrite_to_icmp_error(skb, &packet, PROBLEM_TOO_BIG, mtu, &packet.destination))
+		return FITS_IN_PIECES;
+	if (rewrite_to_icmp_error(skb, &packet, PROBLEM_TOO_BIG, mtu, &packet.destination))
+		return ANSWERED;
+	return TOO_BIG;
+}
+
+/* The answer comes back into the network as if the remote host had sent it. */
+static __always_inline int send_back(struct __sk_buff *skb, const struct trip *trip)
+{
+	const struct tunnel *tunnel = lookup_tunnel(trip->vni, &trip->peer->vtep);
+
+	if (!tunnel)
 		return drop(skb, CORE_TOO_BIG);
 	count(CORE_TOO_BIG);
 	return leave(skb, read_attachment(&tunnel->network));
@@ -169,27 +186,24 @@ static __always_inline bool is_stale(const struct path *path)
 	return bpf_jiffies64() - path->looked_up > PATH_LIFETIME_JIFFIES;
 }
 
-/* Whether a train of segments, or a packet with something behind its IP length, is too large. */
-static __noinline bool is_too_big(struct __sk_buff *skb, __u32 mtu)
-{
-	struct packet packet;
-
-	return !parse_packet(skb, &packet) || length_on_wire(skb, &packet) > mtu;
-}
-
 /* An IP packet. */
 static __always_inline int send(struct __sk_buff *skb, const struct trip *trip,
 				const struct inner_headers *inner)
 {
 	bool stale = is_stale(trip->path);
+	enum fit fit = FITS;
 	__u32 mtu;
 
 	if (unlikely(stale && !look_up_path(skb, trip)))
 		return send_by_kernel(skb, trip);
 	mtu = mtu_inside(trip);
-	if (unlikely(skb->gso_size || skb->len > mtu + ETH_HLEN) && is_too_big(skb, mtu))
-		return refuse(skb, trip, mtu);
-	if (unlikely(!has_ipv4_underlay(trip)))
+	if (unlikely(skb->gso_size || skb->len > mtu + ETH_HLEN))
+		fit = fit_into(skb, mtu);
+	if (fit == ANSWERED)
+		return send_back(skb, trip);
+	if (fit == TOO_BIG || fit == MALFORMED)
+		return drop(skb, fit == TOO_BIG ? CORE_TOO_BIG : CORE_MALFORMED);
+	if (unlikely(fit == FITS_IN_PIECES || !has_ipv4_underlay(trip)))
 		return send_by_kernel(skb, trip);
 	return encapsulate(skb, trip, inner, stale);
 }
