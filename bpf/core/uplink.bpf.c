@@ -34,15 +34,14 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 	return headers;
 }
 
-/* Takes the outer headers away, and tells the kernel what is inside. */
+/* Takes the outer headers away, and tells the kernel what is inside. False: nothing has changed. */
 static __always_inline bool decapsulate(struct __sk_buff *skb, const struct ethhdr *inner)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
 	if (inner->h_proto == bpf_htons(ETH_P_IPV6))
 		flags |= ADJ_ROOM_DECAP_L3_IPV6;
-	return !bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) &&
-	       !bpf_skb_store_bytes(skb, 0, inner, sizeof(*inner), 0);
+	return !bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags);
 }
 
 SEC("tc") int uplink(struct __sk_buff *skb)
@@ -63,7 +62,9 @@ SEC("tc") int uplink(struct __sk_buff *skb)
 	if (!tunnel || tunnel->by_kernel)
 		return TC_ACT_UNSPEC; /* a VXLAN of others, or not for here */
 	inner = headers->inner;
-	if (!decapsulate(skb, &inner))
+	if (unlikely(!decapsulate(skb, &inner)))
+		return TC_ACT_UNSPEC; /* a train of datagrams: the kernel can */
+	if (unlikely(bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0)))
 		return drop(skb, CORE_NO_ROOM);
 	begin(skb, 0, 0, tunnel->peer);
 	return leave(skb, read_attachment(&tunnel->network));

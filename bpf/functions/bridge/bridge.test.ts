@@ -190,6 +190,20 @@ test('a copy that cannot be made is counted', () => {
   expect(wayTo(BROADCAST)).toMatchObject({ went: 'nowhere', counted: { flooded: 1, no_room: expect.any(Number) } })
 })
 
+test('a flood has copies for thousands of ports', async () => {
+  const port_ids = Array.from({ length: 4000 }, (_, n) => n + 1)
+  const crowded = await loadFunction(bridge, config, {
+    surroundings: { bridge: { ...surroundings.bridge, port_ids } },
+    sizes: { workloads: 5000 }
+  })
+  crowded.addWorkload(1, A)
+  const device = crowded.table('workloads').get(1) as Record<string, number>
+  for (const id of port_ids) crowded.table('workloads').put(id, { ...device, ifindex: 0x7fffffff, chain_length: 0 })
+  const { counted } = crowded.send(frame(A, BROADCAST), fromA)
+  crowded.close()
+  expect(counted.no_room).toBeGreaterThanOrEqual(3999)
+})
+
 test('without suppression every question is sent to all', () => {
   tested.apply({ ...config, suppression: false }, surroundings)
   const request = eth({ src: A, dst: BROADCAST }).arp({ sender_mac: A, sender_ip: '10.0.0.1', target_ip: '10.0.0.2' })
