@@ -61,6 +61,8 @@ export interface RemoteAddress {
 export interface Graph {
   instances: Map<string, Instance>
   workloads: Map<string, Workload>
+  /** Both ends of the complete stitches, by the name of the stitch. */
+  stitches: Map<string, [Target, Target]>
   remotes: Remote[]
   remoteAddresses: RemoteAddress[]
   /** By resource key: as far as the desired state alone can tell. */
@@ -75,6 +77,7 @@ export function buildGraph(desired: Desired, facts: HostFacts): Graph {
   return {
     instances,
     workloads,
+    stitches: links.ends,
     remotes: [...desired.peers.values()].filter(isActive),
     remoteAddresses: [...desired.endpoints]
       .filter(([name, endpoint]) => isActive(endpoint) && !isLocal(desired, name))

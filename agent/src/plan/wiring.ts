@@ -55,10 +55,8 @@ class Wirer {
   blocked(): Map<string, string> {
     const { graph } = this.input
     const workloads = [...graph.workloads.values()].map(workload => [workload.owner, this.obstacle(workload)] as const)
-    const ends = [...graph.instances.values()].flatMap(instance =>
-      [...instance.ports.values()].map(target => [instance.key, target && this.missing(target)] as const)
-    )
-    return new Map([...ends, ...workloads].filter((each): each is [string, string] => each[1] !== undefined))
+    const stitches = [...graph.stitches].map(([name, ends]) => [resourceKey('stitches', name), this.obstacleAt(ends)] as const)
+    return new Map([...stitches, ...workloads].filter((each): each is [string, string] => each[1] !== undefined))
   }
 
   shared(): Map<string, Entries> {
@@ -99,16 +97,29 @@ class Wirer {
   }
 
   /** What stands in the way of a workload, as a sentence. */
-  private obstacle(workload: Workload): string | undefined {
-    const { device, chain, join } = workload
-    if (this.ifindexOf(workload) === undefined)
-      return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
-    const absent = [...chain, ...(join && 'instance' in join ? [join.instance] : [])].find(key => !this.usable.has(key))
-    return absent === undefined ? undefined : `${inWords(absent)} is not loaded`
+  private obstacle({ key, chain, join }: Workload): string | undefined {
+    const way: Target[] = [{ workload: key }, ...chain.map(instance => ({ instance, port: '' })), ...(join ? [join] : [])]
+    return this.obstacleAt(way)
   }
 
-  private missing(target: Target): string | undefined {
-    return 'instance' in target && !this.usable.has(target.instance) ? `${inWords(target.instance)} is not loaded` : undefined
+  private obstacleAt(way: Target[]): string | undefined {
+    for (const target of way) {
+      const missing = 'workload' in target ? this.missingDevice(target.workload) : this.notLoaded(target.instance)
+      if (missing) return missing
+    }
+    return undefined
+  }
+
+  private notLoaded(instance: string): string | undefined {
+    const wanted = this.input.graph.instances.has(instance)
+    return wanted && !this.usable.has(instance) ? `${inWords(instance)} is not loaded` : undefined
+  }
+
+  private missingDevice(key: string): string | undefined {
+    const workload = this.input.graph.workloads.get(key)
+    if (!workload || this.ifindexOf(workload) !== undefined) return undefined
+    const { device } = workload
+    return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
   }
 
   private ifindexOf({ key, device }: Workload): number | undefined {
@@ -133,19 +144,21 @@ class Wirer {
   }
 
   private workloads(): Entry[] {
-    return this.connected.map(workload => ({
-      key: this.input.numbers.workload(workload.key),
-      value: {
+    return this.connected.flatMap(workload => {
+      const network = this.attachment(workload.join!)
+      if (!network) return []
+      const value = {
         ifindex: this.ifindexOf(workload)!,
         delivery: isVeth(workload.device) ? 'ATTACHED_VETH' : 'ATTACHED_DEVICE',
         chain_length: workload.chain.length,
         pinned: workload.pinned,
         mac: workload.mac ?? '00:00:00:00:00:00',
         mtu: workload.mtu,
-        network: this.attachment(workload.join!)!,
+        network,
         chain: workload.chain.map(key => this.instanceNumber(key))
       }
-    }))
+      return [{ key: this.input.numbers.workload(workload.key), value }]
+    })
   }
 
   private workloadIps(): Entry[] {
