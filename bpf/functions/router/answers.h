@@ -128,7 +128,8 @@ static __always_inline int serve_solicitation(struct __sk_buff *skb,
 	if (!ip_is_unspecified(&packet->source) &&
 	    parse_option(skb, packet, ND_SOURCE_LINK_ADDRESS, &mac))
 		learn(&sender, &mac, arrived_at(skb), true);
-	return answer(rewrite_to_nd_reply(skb, &packet->source, &target, &in->mac, ND_ROUTER | ND_OVERRIDE));
+	return answer(rewrite_to_nd_reply(skb, &packet->source, &target, &in->mac,
+					  ND_ROUTER | ND_OVERRIDE));
 }
 
 static __always_inline int serve_advertisement(struct __sk_buff *skb,
