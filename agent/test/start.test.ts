@@ -116,11 +116,11 @@ function compileBroken(kind: string): string {
 }
 
 describe('what the kernel refuses', () => {
-  test('of a namespace is answered, and the port is not there', async () => {
+  test('of a device is answered, and the port is not there', async () => {
     await host.startAgent()
     const before = await kernelState(lab)
     await put(host, 'networks/web', web)
-    const answer = await host.request('PUT', '/v1/ports/web1', { ...port('web', '/etc/hostname', 11), create_netns: false })
+    const answer = await host.request('PUT', '/v1/ports/web1', { ...port('web', 'web1', 11), ifname: '..' })
     expect(answer).toMatchObject({ status: 422, body: { error: { code: 'INKEV_ERR_KERNEL' } } })
     expect((await host.request('GET', '/v1/ports/web1')).status).toBe(404)
     expect(await whatIsLeft(lab, before)).toEqual([])

@@ -85,6 +85,16 @@ describe('an agent that is killed', () => {
   })
 })
 
+describe('a namespace', () => {
+  test('that a killed agent left half made is made anew', async () => {
+    await build()
+    await host.stopAgent('SIGKILL')
+    await host.run(['umount', '-l', '/run/netns/web1'])
+    await host.startAgent()
+    await works()
+  })
+})
+
 describe('an agent with other code', () => {
   let objects: string
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices: makes them what a wish says, finds those that an earlier agent made, notices those that are gone. Safe to repeat at any point.
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
 import { normalise } from '@inkev/bpf/catalogue/addresses'
 import type { LinkState, Net, Netlink } from '@inkev/native'
 import { InkevError } from '../../api/errors'
@@ -15,14 +15,17 @@ const HOST_END_MTU = 65_535
 /** The kernel holds its lock on all devices for so many. */
 const DELETED_AT_ONCE = 100
 const NETNS_DIRECTORY = '/run/netns'
+const NSFS_MAGIC = 0x6e736673
 const ROUTE_STATIC = 4
 
 export function netnsPath(netns: string): string {
   return netns.startsWith('/') ? netns : `${NETNS_DIRECTORY}/${netns}`
 }
 
+/** A file in its place may be what is left of one, or of the making of one. */
 export function hasNetns(netns: string): boolean {
-  return existsSync(netnsPath(netns))
+  const path = netnsPath(netns)
+  return existsSync(path) && statfsSync(path).type === NSFS_MAGIC
 }
 
 /** Sees through symbolic links: a path may have come to mean another namespace. */
@@ -98,7 +101,8 @@ export class Devices {
 
   private makeVeth(key: string, name: string, veth: Veth, before: Veth | undefined): number {
     const inode = netnsInode(veth.netns)
-    if (inode === undefined) throw new InkevError('INKEV_ERR_NETNS_MISSING', `there is no network namespace ${veth.netns}`, 'netns')
+    if (inode === undefined || !hasNetns(veth.netns))
+      throw new InkevError('INKEV_ERR_NETNS_MISSING', `there is no network namespace ${veth.netns}`, 'netns')
     return this.within(veth.netns, (inside, netns) => {
       const near =
         this.nearEnd(key, name, inside, veth) ??

@@ -38,37 +38,29 @@ export class LoadedObjects {
   }
 
   /**
-   * Loads an object and pins it, its program last: without that pin it counts as not loaded. Maps of equal layout, of what runs or of what was half loaded, are
-   * taken over with their contents: their names are in `kept`.
+   * Loads an object and pins it, its program last: without that pin it counts as not loaded. Maps of equal layout that are pinned already are taken over with
+   * their contents: their names are in `kept`.
    */
   async load(wish: ObjectWish): Promise<{ fact: ObjectFact; kept: string[] }> {
     const compiled = this.objects.get(wish.object)
     const own = this.openPinned(wish, compiled)
-    const shared = Object.fromEntries(Object.entries(this.shared.all()).filter(([name]) => compiled.spec.maps.has(name)))
-    const { programs, maps } = await this.bpf.load({
-      elf: compiled.elf,
-      name: wish.object,
-      rodata: encodeVariables(compiled.spec, { instance: wish.id }),
-      reuse: { ...shared, ...Object.fromEntries(own) },
-      maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
-    })
-    const running: Running = { main: programs.get(wish.object)!, programs: new Map(programs), maps: new Map() }
-    for (const [name, map] of maps) {
-      if (this.shared.isShared(name)) this.shared.offer(name, map)
-      else if (!compiled.spec.maps.has(name)) map.close()
-      else {
-        if (!own.has(name)) map.pin(this.pins.makeWay(this.mapPath(wish, compiled, name)))
-        running.maps.set(name, map)
-      }
+    try {
+      const { programs, maps } = await this.bpf.load({
+        elf: compiled.elf,
+        name: wish.object,
+        rodata: encodeVariables(compiled.spec, { instance: wish.id }),
+        reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
+        maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
+      })
+      const running = { main: programs.get(wish.object)!, programs: new Map(programs), maps: this.keepMaps(wish, compiled, maps, own) }
+      this.pinPrograms(wish, running)
+      const before = this.running.get(wish.key)
+      if (before) closeAll(before)
+      this.running.set(wish.key, running)
+      return { fact: factOf(wish.digest, running, before !== undefined), kept: [...own.keys()] }
+    } finally {
+      for (const map of own.values()) map.close()
     }
-    for (const map of own.values()) map.close()
-    const before = this.running.get(wish.key)
-    for (const [name, program] of programs)
-      if (program !== running.main) program.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest, name)))
-    running.main.pin(this.pins.makeWay(this.pins.program(wish.key, wish.digest)))
-    this.running.set(wish.key, running)
-    if (before) closeAll(before)
-    return { fact: factOf(wish.digest, running, before !== undefined), kept: [...own.keys()] }
   }
 
   /** Removes the pins of programs and maps that the object no longer uses. */
@@ -154,6 +146,38 @@ export class LoadedObjects {
     }
     this.running.set(key, running)
     return factOf(chosen.digest, running, others.length + former.length > 0)
+  }
+
+  private sharedBy({ spec }: CompiledObject): Record<string, BpfMap> {
+    return Object.fromEntries(Object.entries(this.shared.all()).filter(([name]) => spec.maps.has(name)))
+  }
+
+  /** Of the maps of a load: pins those that are new, and answers those that are the object's own. */
+  private keepMaps(
+    wish: ObjectWish,
+    compiled: CompiledObject,
+    maps: ReadonlyMap<string, BpfMap>,
+    pinned: Map<string, BpfMap>
+  ): Map<string, BpfMap> {
+    const kept = new Map<string, BpfMap>()
+    for (const [name, map] of maps) {
+      const isOwn = compiled.spec.maps.has(name) && !this.shared.isShared(name)
+      if (isOwn) kept.set(name, map)
+      if (isOwn && !pinned.has(name)) map.pin(this.pins.makeWay(this.mapPath(wish, compiled, name)))
+      if (this.shared.isShared(name)) this.shared.offer(name, map)
+      else if (!isOwn) map.close()
+    }
+    return kept
+  }
+
+  /** Pins of an earlier attempt that did not come to its end are in the way. */
+  private pinPrograms({ key, digest }: ObjectWish, { main, programs }: Running): void {
+    const others = [...programs].filter(([, program]) => program !== main)
+    for (const [name, program] of [...others, [undefined, main] as const]) {
+      const path = this.pins.program(key, digest, name)
+      this.pins.remove(path)
+      program.pin(this.pins.makeWay(path))
+    }
   }
 
   private openPinned(wish: ObjectWish, compiled: CompiledObject): Map<string, BpfMap> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network namespaces of workloads: those that inkev created go with their last port, others are left alone.
 
-import { existsSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import type { Net } from '@inkev/native'
-import { netnsPath } from './devices'
+import { hasNetns, netnsPath } from './devices'
 
 /** Names of the namespaces that inkev created, kept over restarts. */
 export interface OwnedNamespaces {
@@ -21,18 +21,20 @@ export class Namespaces {
 
   /** Of those that inkev created: whether they are there. */
   find(): Map<string, boolean> {
-    return new Map([...this.owned.all()].map(name => [name, existsSync(netnsPath(name))]))
+    return new Map([...this.owned.all()].map(name => [name, hasNetns(name)]))
   }
 
-  /** One that is there already stays its maker's. The intention is written down first: nothing is left behind, whenever the agent dies. */
+  /** One that is there already stays its maker's. The intention is written down first: nothing is left behind, whenever the agent dies, and what is half made is made anew. */
   async found(name: string): Promise<void> {
-    if (existsSync(netnsPath(name))) return
+    if (hasNetns(name)) return
+    if (this.find().has(name)) rmSync(netnsPath(name), { force: true })
     await this.owned.add(name)
     this.net.createNetns(name).close()
   }
 
   async dissolve(name: string): Promise<void> {
-    this.net.deleteNetns(name)
+    if (hasNetns(name)) this.net.deleteNetns(name)
+    else rmSync(netnsPath(name), { force: true })
     await this.owned.remove(name)
   }
 }
