@@ -9,7 +9,7 @@ import { eth } from '../testing/frame'
 import { loadFunction, type TestedFunction } from '../testing/harness'
 import { Host } from '../testing/host'
 import { forwarder } from '../testing/kinds'
-import { makeNamespace } from '../testing/underlay'
+import { makeNamespace, removeNamespaces } from '../testing/namespaces'
 import * as graph from './graph'
 
 const frame = eth().ipv4().udp().payload('data')
@@ -90,7 +90,10 @@ describe('functions of one host', () => {
   beforeAll(async () => {
     host = await Host.create(makeNamespace(), '127.0.0.1', 'lo')
   })
-  afterAll(() => host?.close())
+  afterAll(() => {
+    host?.close()
+    removeNamespaces()
+  })
 
   test('a packet passes twenty-six functions in a row', async () => {
     const [left, right] = [await host.addNetwork(1), await host.addNetwork(2)]

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { eth, type Frame } from '../testing/frame'
 import { Host } from '../testing/host'
-import { makeNamespace } from '../testing/underlay'
+import { makeNamespace, removeNamespaces } from '../testing/namespaces'
 import { Wire } from '../testing/wire'
 import type { Workload } from '../testing/workload'
 
@@ -29,6 +29,7 @@ beforeAll(async () => {
 afterAll(() => {
   port?.close()
   host?.close()
+  removeNamespaces()
 })
 beforeEach(async () => {
   await b.wire.captured()

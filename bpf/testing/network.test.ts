@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { eth, type Frame } from './frame'
 import type { Host } from './host'
 import { forwarder } from './kinds'
+import { removeNamespaces } from './namespaces'
 import type { Network } from './network'
 import { parse } from './parse'
 import { twoHosts, UPLINK } from './underlay'
@@ -50,6 +51,7 @@ beforeAll(async () => {
 afterAll(() => {
   for (const wire of [uplink, ...injectors.values()]) wire?.close()
   for (const host of hosts ?? []) host.close()
+  removeNamespaces()
 })
 
 const all = () => ({ a, b, chained, c })

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runIn } from './underlay'
+import { runIn } from './namespaces'
 
 const PORT = '5201'
 const LISTENING_LIMIT_MS = 3000

@@ -8,10 +8,11 @@ import { INSIDE, OUTSIDE } from '../core/graph'
 import { eth } from './frame'
 import { Host } from './host'
 import { forwarder } from './kinds'
+import { configure, makeNamespace, removeNamespaces, runIn } from './namespaces'
 import type { Network } from './network'
 import { parse } from './parse'
 import { bulk } from './traffic'
-import { configure, join, joinNamespaces, makeNamespace, runIn, twoHosts, UPLINK, VTEPS } from './underlay'
+import { join, joinNamespaces, twoHosts, UPLINK, VTEPS } from './underlay'
 import { Wire } from './wire'
 import { Workload } from './workload'
 
@@ -22,14 +23,11 @@ const place = (n: number, mtu = 1450) => ({ mac: mac(n), addresses: [`10.2.0.${n
 const made: Array<() => void> = []
 afterEach(() => {
   for (const close of made.splice(0).reverse()) close()
+  removeNamespaces()
 })
 const closing = <T extends { close(): void }>(thing: T): T => {
   made.push(() => thing.close())
   return thing
-}
-const removing = (namespace: string): string => {
-  made.push(() => native.net.deleteNetns(namespace))
-  return namespace
 }
 
 /** One network, on both hosts. */
@@ -177,7 +175,6 @@ async function linuxSide(namespace: string, local: string, remote: string): Prom
 describe('with plain Linux on the far side', () => {
   async function meetLinux(mtu?: number): Promise<{ a: Workload; x: Workload; y: Workload; far: string }> {
     const [name, far] = joinNamespaces()
-    removing(far)
     const host = closing(await Host.create(name, VTEPS[0], UPLINK))
     const network = await host.addNetwork(100)
     network.span(VTEPS[1])
@@ -222,7 +219,7 @@ describe('with plain Linux on the far side', () => {
 })
 
 test('the MTU of a narrow link in the underlay is learned, and told to the workloads', async () => {
-  const [left, right, router] = [makeNamespace(), makeNamespace(), removing(makeNamespace())]
+  const [left, right, router] = [makeNamespace(), makeNamespace(), makeNamespace()]
   join({ namespace: left, device: UPLINK, address: '192.0.2.1/24' }, { namespace: router, device: 'left', address: '192.0.2.254/24' })
   join(
     { namespace: right, device: UPLINK, address: '198.51.100.1/24' },

@@ -4,6 +4,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type Netlink, type Netns, native } from '@inkev/native'
+import { makeNamespace } from './namespaces'
 import { Tapwire } from './tapwire'
 import { Wire } from './wire'
 
@@ -49,7 +50,7 @@ export class Workload {
   /** `name` becomes the namespace's, and must be free. */
   static async create(name: string, host: Home, options: WorkloadOptions): Promise<Workload> {
     const { mac, addresses, gateways = [], mtu = 1450 } = options
-    const netns = native.net.createNetns(name)
+    const netns = native.net.openNetns(`/run/netns/${makeNamespace(name)}`)
     const net = native.net.open(netns)
     const device = name.slice(-14)
     const card = options.tap ? await Tapwire.start([host.name, device], [name, CARD]) : undefined
@@ -59,7 +60,7 @@ export class Workload {
     net.sysctl(`ipv6/conf/${CARD}/accept_dad`, '0')
     net.sysctl(`ipv6/conf/${CARD}/router_solicitations`, '0')
     net.setLink(ownEnd, { mac, mtu })
-    for (const ifindex of [net.link('lo')!.ifindex, ownEnd]) net.setLink(ifindex, { up: true })
+    net.setLink(ownEnd, { up: true })
     host.net.setLink(hostEnd, { mtu, up: true })
     for (const address of addresses) net.addAddress(ownEnd, address)
     for (const gateway of gateways) net.addRoute({ destination: gateway.includes(':') ? '::/0' : '0.0.0.0/0', gateway, ifindex: ownEnd })
