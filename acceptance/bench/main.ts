@@ -2,7 +2,7 @@
 // `npm run bench`: measures inkev against references of the same run, prints the figures with their targets, and writes JSON, SVG and docs/benchmarks.md.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus, release } from 'node:os'
+import { cpus, loadavg, release } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Lab } from '../lab/lab'
@@ -30,7 +30,13 @@ function say(line: string): void {
 
 function machine(): Machine {
   const [first] = cpus()
-  return { cpu: first!.model.trim(), cpus: cpus().length, kernel: release(), date: new Date().toISOString().slice(0, 10) }
+  return {
+    cpu: first!.model.trim(),
+    cpus: cpus().length,
+    kernel: release(),
+    date: new Date().toISOString().slice(0, 10),
+    load: loadavg()[0]!
+  }
 }
 
 async function compileClient(): Promise<string> {
@@ -92,6 +98,7 @@ async function main(): Promise<void> {
   const wanted = read()
   if (!wanted) return console.log(USAGE)
   await Lab.sweep()
+  const before = machine()
   const results: Results = {}
   for (const part of wanted.parts) {
     say(part)
@@ -103,16 +110,16 @@ async function main(): Promise<void> {
     }
   }
   console.log(`\n${plainText(results)}\n`)
-  if (wanted.write) write(results)
+  if (wanted.write) write(results, before)
   process.exitCode = figures(results).every(isMet) ? 0 : 1
 }
 
-function write(results: Results): void {
+function write(results: Results, measuredOn: Machine): void {
   const folder = join(PROJECT, 'docs')
   mkdirSync(folder, { recursive: true })
   const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as { version: string }
-  writeFileSync(join(folder, 'benchmarks.json'), `${JSON.stringify({ version, machine: machine(), results }, null, 1)}\n`)
-  writeFileSync(join(folder, 'benchmarks.md'), markdown(results, machine(), 'npm run bench -- --write'))
+  writeFileSync(join(folder, 'benchmarks.json'), `${JSON.stringify({ version, machine: measuredOn, results }, null, 1)}\n`)
+  writeFileSync(join(folder, 'benchmarks.md'), markdown(results, measuredOn, 'npm run bench -- --write'))
   if (results.traffic) writeFileSync(join(folder, 'benchmarks.svg'), chart(results.traffic))
   say('docs/benchmarks.md is written')
 }

@@ -9,6 +9,8 @@ export interface Machine {
   cpus: number
   kernel: string
   date: string
+  /** Load average before the first measurement: what else the machine was doing. */
+  load: number
 }
 
 const MODES: Record<Mode, { title: string; format: (rate: number) => string }> = {
@@ -71,7 +73,8 @@ export function markdown(results: Results, machine: Machine, command: string): s
   )
   return `# Benchmarks
 
-Measured on ${machine.date} by \`${command}\` on ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel}. Client and server share one CPU; the scenarios are
+Measured on ${machine.date} by \`${command}\` on ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel},
+at a load average of ${machine.load.toFixed(1)} from other work before it began: above 0.5 the figures are disturbed. Client and server share one CPU; the scenarios are
 interleaved round by round in one run; rates are medians, ratios are medians of the rounds' own ratios. Read the ratios: absolute figures hold for one machine only.
 *Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The references are built by
 [acceptance/bench/references.ts](../acceptance/bench/references.ts).
