@@ -148,8 +148,8 @@ async function runTold(suite, program, args, cwd, env, hear, tally) {
       else if (line.trim()) console.log(line)
     })
     return new Promise(resolve => {
-      child.on('error', () => resolve(127))
-      child.on('close', resolve)
+      child.on('error', () => resolve('an error'))
+      child.on('close', (code, signal) => resolve(code ?? signal))
     })
   })
   if (code !== 0 && tally.failures.length === failuresBefore)
