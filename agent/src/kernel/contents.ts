@@ -6,15 +6,14 @@ import type { BpfMap, Program } from '@inkev/native'
 import { type Entries, programValue } from '../plan/state'
 
 export function readEntries(map: BpfMap): Entries {
-  const { keySize, valueSize } = map.info
+  const { keySize, valueSize, type } = map.info
   const { count, keys, values } = map.dump()
-  const zero = Buffer.alloc(isArray(map) ? valueSize : 0)
+  const zero = Buffer.alloc(valueSize)
+  const isAbsent = (n: number) => type === 'array' && values.compare(zero, 0, valueSize, n * valueSize, (n + 1) * valueSize) === 0
   const entries: Entries = new Map()
-  for (let n = 0; n < count; n++) {
-    const absent = isArray(map) && values.compare(zero, 0, valueSize, n * valueSize, (n + 1) * valueSize) === 0
-    if (!absent)
+  for (let n = 0; n < count; n++)
+    if (!isAbsent(n))
       entries.set(keys.toString('hex', n * keySize, (n + 1) * keySize), values.toString('hex', n * valueSize, (n + 1) * valueSize))
-  }
   return entries
 }
 
@@ -42,17 +41,14 @@ export function writeEntries(map: BpfMap, entries: Entries, programs: ReadonlyMa
 }
 
 export function deleteEntries(map: BpfMap, keys: string[]): void {
-  if (map.info.type === 'prog_array') for (const key of keys) map.deleteProgram(indexOf(key))
-  else if (isArray(map)) map.putAll(keys.map(key => [Buffer.from(key, 'hex'), Buffer.alloc(map.info.valueSize)]))
+  const { type, valueSize } = map.info
+  if (type === 'prog_array') for (const key of keys) map.deleteProgram(indexOf(key))
+  else if (type === 'array') map.putAll(keys.map(key => [Buffer.from(key, 'hex'), Buffer.alloc(valueSize)]))
   else for (const key of keys) map.delete(Buffer.from(key, 'hex'))
 }
 
 export function programsByValue(programs: Iterable<Program>): Map<string, Program> {
   return new Map([...programs].map(program => [programValue(program.info.id), program]))
-}
-
-function isArray(map: BpfMap): boolean {
-  return map.info.type === 'array'
 }
 
 function isZero(hex: string): boolean {
