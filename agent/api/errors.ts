@@ -138,8 +138,8 @@ export const errorKinds = {
     hint: 'Listen on a unix socket or loopback, or give --tls-cert and --tls-key with --tls-ca or --token-file.'
   },
   INKEV_ERR_UPLINK_MISSING: {
-    status: 500,
-    doc: 'The uplink is no device of this host, or has no address.',
+    status: 422,
+    doc: 'The host has no uplink, or it is no device of the host or has no address.',
     hint: 'Give an existing device by --uplink, and its address by --vtep.'
   },
   INKEV_ERR_UNSUPPORTED: {
