@@ -102,6 +102,7 @@ export function chart(rounds: Rounds): string {
   })
   const height = scenarios.length * (BAR.height + BAR.gap) + BAR.gap
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${height}" font-family="sans-serif" font-size="13" fill="#495057">
+<title>Request/response rates</title>
 ${bars.join('\n')}
 </svg>
 `
