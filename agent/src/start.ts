@@ -50,7 +50,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
     remove: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: undefined }])
   }
   const kernel = new Kernel(native, objects, netlink, owned, options.bpffs)
-  if (!kernel.adopt()) log.warn('what ran was laid out by another version, and was removed')
+  if (!(await kernel.adopt())) log.warn('what ran was laid out by another version, and was removed')
   const desired = options.teardown ? () => NOTHING : desiredOf(store)
   const ids = new Ids(store)
   const reconciler = new Reconciler({ store, ids, kernel, objects, desired, facts, vxlanPort: options.vxlanPort, log })

@@ -40,13 +40,13 @@ export class Kernel {
   }
 
   /** Takes over what an earlier agent left: it runs on as it is. False when that was laid out by another version, and had to be removed. */
-  adopt(): boolean {
+  async adopt(): Promise<boolean> {
     replace(this.actual.shared, this.shared.adopt())
     const active = new Set(this.actual.shared.get('instances')?.values())
     replace(this.actual.objects, this.loaded.adopt(active))
     this.hooks.adopt()
     const fits = this.shared.fit()
-    if (!fits) this.removeAll()
+    if (!fits) await this.removeAll()
     for (const key of this.loaded.remains()) this.loaded.unload(key)
     this.observe()
     return fits
@@ -135,7 +135,7 @@ export class Kernel {
         actual.namespaces.delete(step.key)
         break
       case 'clear':
-        this.shared.clear()
+        await this.shared.clear()
         actual.shared.clear()
     }
   }
@@ -192,10 +192,10 @@ export class Kernel {
     for (const entry of keys) this.actual.images.get(key)?.get(map)?.delete(entry)
   }
 
-  private removeAll(): void {
+  private async removeAll(): Promise<void> {
     for (const key of this.hooks.find().keys()) this.hooks.detach(key)
     for (const key of this.actual.objects.keys()) this.loaded.unload(key)
-    this.shared.clear()
+    await this.shared.clear()
     for (const part of [this.actual.objects, this.actual.shared]) part.clear()
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The maps that all objects share: the panel, the stitches, the workloads, the other hosts.
 
+import { setTimeout } from 'node:timers/promises'
 import type { Bpf, BpfMap, Program } from '@inkev/native'
 import { SHARED_MAPS } from '../plan/plan'
 import type { Entries } from '../plan/state'
@@ -11,6 +12,9 @@ import type { Pins } from './pins'
 /** The road's objects declare them, beside the maps that every object has for itself. */
 const ROAD = ['port', 'uplink', 'overlay', 'replica']
 const OWN_MAPS = ['counters', 'config']
+
+const LETTING_GO_MS = 1_000
+const POLL_MS = 5
 
 /** These have an element for every port of every instance. */
 const SLOT_MAPS = ['panel', 'stitches']
@@ -71,9 +75,16 @@ export class SharedMaps {
     deleteEntries(this.maps.get(name)!, keys)
   }
 
-  clear(): void {
+  /**
+   * Resolves when the kernel has let go of them, which it does a little later. A program array that is opened by its number just then, as `bpftool map` does,
+   * is kept by the kernel for ever (seen on 6.18): so nobody is told before that it is gone.
+   */
+  async clear(): Promise<void> {
+    const ids = new Set([...this.maps.values()].map(({ info }) => info.id))
     this.close()
     for (const name of this.pins.sharedMaps()) this.pins.remove(this.pins.sharedMap(name))
+    const end = performance.now() + LETTING_GO_MS
+    while (this.bpf.mapIds().some(id => ids.has(id)) && performance.now() < end) await setTimeout(POLL_MS)
   }
 
   close(): void {
