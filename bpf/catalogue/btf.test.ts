@@ -6,17 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import {
-  type Codec,
-  decodeEntries,
-  decodePerCpu,
-  encodeEntries,
-  encodePerCpu,
-  encodeVariables,
-  type ObjectSpec,
-  readObject,
-  sumPerCpu
-} from './btf'
+import { type Codec, decodeEntries, decodePerCpu, encodeEntries, encodePerCpu, type ObjectSpec, readObject, sumPerCpu } from './btf'
 import type { Value } from './define'
 
 const bpf = join(__dirname, '..')
@@ -94,15 +84,6 @@ describe('an object', () => {
       { name: 'first', section: 'tc' },
       { name: 'second', section: 'tc' }
     ])
-  })
-
-  test('declares its constants, which become bytes by their types', () => {
-    expect(object.variables.get('instance')).toMatchObject({ section: '.rodata', codec: { type: '__u32', size: 4 } })
-    expect(encodeVariables(object, { instance: 0x01020304, own_mac: '02:00:00:00:00:01' })).toEqual({
-      instance: Buffer.from('04030201', 'hex'),
-      own_mac: Buffer.from('020000000001', 'hex')
-    })
-    expect(() => encodeVariables(object, { instnace: 1 })).toThrow('variable instnace: the object has no such variable')
   })
 
   test.each([

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a compiled BPF object: its maps, programs and variables, with a codec for every value. What the file says; nothing is loaded.
+// Reads a compiled BPF object: its maps and programs, with a codec for every value. What the file says; nothing is loaded.
 
 import { type Codec, codecsOf } from './codec'
 import type { Entry, Value } from './define'
@@ -51,18 +51,10 @@ export interface ProgramSpec {
   section: string
 }
 
-/** A global variable. Those in `.rodata` are constants that a loader may set. */
-export interface VariableSpec {
-  name: string
-  section: string
-  codec: Codec
-}
-
 /** All that a compiled object declares. */
 export interface ObjectSpec {
   maps: Map<string, MapSpec>
   programs: Map<string, ProgramSpec>
-  variables: Map<string, VariableSpec>
 }
 
 /** Throws RangeError when the bytes are no BPF object with BTF. */
@@ -72,22 +64,11 @@ export function readObject(bytes: Uint8Array): ObjectSpec {
   if (!btf) throw new RangeError('the object has no .BTF section: compile it with -g')
   const types = readTypes(btf)
   const codec = codecsOf(types)
-  const inSection = (wanted: RegExp) =>
-    types.flatMap(type => {
-      if (type.kind !== 'section' || !wanted.test(type.name)) return []
-      return type.variables.map(index => ({ section: type.name, ...variable(types, index) }))
-    })
-
-  const maps = inSection(/^\.maps$/).map(({ name, type }) => readMap(types, codec, name, type))
-  const variables = inSection(/^\.(rodata|data|bss)/).map(({ section, name, type }) => ({
-    name,
-    section,
-    codec: codec(type, `variable ${name}`)
-  }))
+  const declared = types.flatMap(type => (type.kind === 'section' && type.name === '.maps' ? type.variables : []))
+  const maps = declared.map(index => variable(types, index)).map(({ name, type }) => readMap(types, codec, name, type))
   return {
     maps: byName(maps),
-    programs: byName(elf.functions),
-    variables: byName(variables)
+    programs: byName(elf.functions)
   }
 }
 
@@ -102,17 +83,6 @@ export function decodeEntries(map: MapSpec, entries: Iterable<[key: Uint8Array, 
   const { key, value } = codecs(map)
   const decode = map.perCpu ? (bytes: Uint8Array) => decodePerCpu(value, bytes) : value.decode
   return Array.from(entries, entry => ({ key: key.decode(entry[0]), value: decode(entry[1]) }))
-}
-
-/** The bytes that a loader writes over variables, by their names. */
-export function encodeVariables(object: ObjectSpec, values: Record<string, Value>): Record<string, Buffer> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => {
-      const found = object.variables.get(name)
-      if (!found) throw new MismatchError('the object has no such variable', `variable ${name}`)
-      return [name, found.codec.encode(value)]
-    })
-  )
 }
 
 /** One value for each CPU: the kernel keeps each at a multiple of 8 bytes. */

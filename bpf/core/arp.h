@@ -28,7 +28,7 @@ struct arp_packet {
 	mac_t target_mac;
 	ipv4_t target_ip;
 	__u8 padding[18];
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
 #define ARP_LENGTH offsetof(struct arp_packet, padding)
 

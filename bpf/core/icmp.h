@@ -83,13 +83,13 @@ static __always_inline bool draws_errors(const struct packet *packet)
 /* Sends the frame back where it came from. */
 static __always_inline bool swap_macs(struct __sk_buff *skb)
 {
-	struct ethhdr buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	struct ethernet buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
 	mac_t macs[2];
 
 	if (!ethernet)
 		return false;
-	__builtin_memcpy(&macs[0], ethernet->h_source, ETH_ALEN);
-	__builtin_memcpy(&macs[1], ethernet->h_dest, ETH_ALEN);
+	macs[0] = ethernet->source;
+	macs[1] = ethernet->destination;
 	return !bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 }
 

@@ -30,7 +30,7 @@ struct nd_packet {
 	__u8 option;
 	__u8 option_length; /* in units of 8 bytes */
 	mac_t link_address;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
 #define ND_MESSAGE_OFFSET offsetof(struct nd_packet, type)
 #define ND_MESSAGE_LENGTH (sizeof(struct nd_packet) - ND_MESSAGE_OFFSET)
@@ -96,7 +96,7 @@ __noinline bool rewrite_to_nd_reply(struct __sk_buff *skb, const ip_t *asker, co
 		reply.destination = multicast_mac(&to);
 	} else {
 		flags |= ND_SOLICITED;
-		if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), &reply.destination,
+		if (bpf_skb_load_bytes(skb, offsetof(struct ethernet, source), &reply.destination,
 				       ETH_ALEN))
 			return false;
 	}

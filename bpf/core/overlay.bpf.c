@@ -24,6 +24,25 @@
 	 BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                              \
 	 BPF_F_ADJ_ROOM_ENCAP_L2((__u64)ETH_HLEN))
 
+/*
+ * How packets get to a remote host, by its number: from the kernel's routes and neighbours. All
+ * that is the same in the headers of each is written there once, and the IP checksum is the sum of
+ * it.
+ */
+struct path {
+	__u64 looked_up; /* in jiffies; 0: never */
+	ifindex_t ifindex;
+	__u32 mtu;
+	struct vxlan_headers headers;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PEERS_MAX);
+	__type(key, __u32);
+	__type(value, struct path);
+} paths SEC(".maps");
+
 /* What is known for this packet: where from, where to, and by what way. */
 struct trip {
 	const struct host *self;
@@ -44,6 +63,29 @@ static __noinline int send_by_kernel(struct __sk_buff *skb, const struct trip *t
 		return drop(skb, CORE_NO_ROOM);
 	skb->mark = 0;
 	return bpf_redirect(trip->self->vxlan, 0);
+}
+
+/* What all packets of a path have in common. */
+static __always_inline struct vxlan_headers common_headers(const struct trip *trip,
+							   const struct bpf_fib_lookup *route)
+{
+	struct vxlan_headers headers = {
+		.ethernet.type = bpf_htons(ETH_P_IP),
+		.ip.version = 4,
+		.ip.ihl = 5,
+		.ip.frag_off = bpf_htons(IP_DF),
+		.ip.ttl = TUNNEL_TTL,
+		.ip.protocol = IPPROTO_UDP,
+		.ip.saddr = trip->self->vtep.word[3],
+		.ip.daddr = trip->peer->vtep.word[3],
+		.udp.dest = trip->self->vxlan_port,
+		.vxlan.flags = bpf_htonl(VXLAN_HAS_VNI),
+	};
+
+	headers.ip.check = fold_sum(sum_words(&headers.ip, sizeof(headers.ip)));
+	headers.ethernet.destination = *(const mac_t *)route->dmac;
+	headers.ethernet.source = *(const mac_t *)route->smac;
+	return headers;
 }
 
 /*
@@ -69,8 +111,7 @@ static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *tr
 		return false;
 	path->ifindex = route.ifindex;
 	path->mtu = route.mtu_result;
-	__builtin_memcpy(&path->next_hop, route.dmac, ETH_ALEN);
-	__builtin_memcpy(&path->source, route.smac, ETH_ALEN);
+	path->headers = common_headers(trip, &route);
 	path->looked_up = bpf_jiffies64();
 	return true;
 }
@@ -121,7 +162,7 @@ static __always_inline int send_back(struct __sk_buff *skb, const struct trip *t
 
 /* The first bytes of the frame to be sent. */
 struct inner_headers {
-	struct ethhdr ethernet;
+	struct ethernet ethernet;
 	__u8 ip[2];
 };
 
@@ -130,7 +171,7 @@ static __always_inline __u8 ecn_of(const struct inner_headers *inner)
 {
 	__u8 traffic_class = inner->ip[1];
 
-	if (inner->ethernet.h_proto == bpf_htons(ETH_P_IPV6))
+	if (inner->ethernet.type == bpf_htons(ETH_P_IPV6))
 		traffic_class >>= 4;
 	return traffic_class & ECN_MASK;
 }
@@ -138,29 +179,18 @@ static __always_inline __u8 ecn_of(const struct inner_headers *inner)
 static __always_inline struct vxlan_headers
 make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_headers *inner)
 {
-	__u32 length = skb->len + VXLAN_OVERHEAD - sizeof(struct ethhdr);
-	struct vxlan_headers headers = {
-		.ethernet.h_proto = bpf_htons(ETH_P_IP),
-		.ip.version = 4,
-		.ip.ihl = 5,
-		.ip.tos = ecn_of(inner),
-		.ip.tot_len = bpf_htons(length),
-		.ip.frag_off = bpf_htons(IP_DF),
-		.ip.ttl = TUNNEL_TTL,
-		.ip.protocol = IPPROTO_UDP,
-		.ip.saddr = trip->self->vtep.word[3],
-		.ip.daddr = trip->peer->vtep.word[3],
-		.udp.source = bpf_htons(FLOW_PORT_FIRST + bpf_get_hash_recalc(skb) % FLOW_PORTS),
-		.udp.dest = trip->self->vxlan_port,
-		.udp.len = bpf_htons(length - sizeof(struct iphdr)),
-		.vxlan.flags = bpf_htonl(VXLAN_HAS_VNI),
-		.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT),
-		.inner = inner->ethernet,
-	};
+	__u32 length = skb->len + VXLAN_OVERHEAD - sizeof(struct ethernet);
+	struct vxlan_headers headers;
 
-	headers.ip.check = ~fold_sum(sum_words(&headers.ip, sizeof(headers.ip)));
-	__builtin_memcpy(headers.ethernet.h_dest, &trip->path->next_hop, ETH_ALEN);
-	__builtin_memcpy(headers.ethernet.h_source, &trip->path->source, ETH_ALEN);
+	copy_words(&headers, &trip->path->headers, sizeof(headers));
+	headers.ip.tos = ecn_of(inner);
+	headers.ip.tot_len = bpf_htons(length);
+	headers.ip.check =
+		~fold_sum((__u64)headers.ip.check + headers.ip.tot_len + bpf_htons(headers.ip.tos));
+	headers.udp.source = bpf_htons(FLOW_PORT_FIRST + bpf_get_hash_recalc(skb) % FLOW_PORTS);
+	headers.udp.len = bpf_htons(length - sizeof(struct iphdr));
+	headers.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT);
+	headers.inner = inner->ethernet;
 	return headers;
 }
 
@@ -226,7 +256,7 @@ INKEV_FUNCTION(overlay, skb)
 		return drop(skb, CORE_MALFORMED);
 	if (unlikely(skb->vlan_present || !is_ip(&inner->ethernet)))
 		return send_by_kernel(skb, &trip);
-	buffer = *inner;
+	copy_words(&buffer, inner, sizeof(buffer));
 	return send(skb, &trip, &buffer);
 }
 

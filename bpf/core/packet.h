@@ -411,12 +411,12 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
  */
 static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *packet)
 {
-	struct ethhdr buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	struct ethernet buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
 
 	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!ethernet)
 		return false;
-	packet->ethertype = ethernet->h_proto;
+	packet->ethertype = ethernet->type;
 	if (skb->vlan_present)
 		packet->ethertype = bpf_htons(ETH_P_8021Q);
 	if (packet->ethertype == bpf_htons(ETH_P_IP))

@@ -135,7 +135,7 @@ static __always_inline bool is_own(struct __sk_buff *skb, __u32 id, const mac_t 
 	struct packet packet;
 	mac_t source;
 
-	if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), &source, sizeof(source)) ||
+	if (bpf_skb_load_bytes(skb, offsetof(struct ethernet, source), &source, sizeof(source)) ||
 	    !mac_equals(&source, mac) || !parse_packet(skb, &packet))
 		return false;
 	if (packet.ethertype == bpf_htons(ETH_P_ARP))

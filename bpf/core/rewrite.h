@@ -53,12 +53,12 @@ static __always_inline bool store_frame(struct __sk_buff *skb, const void *frame
 static __always_inline bool rewrite_macs(struct __sk_buff *skb, const mac_t *destination,
 					 const mac_t *source)
 {
-	struct ethhdr *ethernet = frame_start(skb);
+	struct ethernet *ethernet = frame_start(skb);
 
 	if ((void *)(ethernet + 1) > frame_end(skb))
 		return false;
-	__builtin_memcpy(ethernet->h_dest, destination, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, source, ETH_ALEN);
+	ethernet->destination = *destination;
+	ethernet->source = *source;
 	return true;
 }
 

@@ -23,16 +23,6 @@ struct peer {
 	ip_t vtep;
 };
 
-/* How packets get to a remote host, by the same number. Written by overlay.bpf.c, from the kernel's
- * routes and neighbours. */
-struct path {
-	__u64 looked_up;   /* in jiffies; 0: never */
-	ifindex_t ifindex; /* 0: no route */
-	__u32 mtu;
-	mac_t next_hop; /* all zero: not known, the kernel has to find it */
-	mac_t source;
-};
-
 /* Whose packets come through a tunnel. Keys have no padding. */
 struct tunnel_key {
 	ip_t remote;
@@ -65,13 +55,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct peer);
 } peers SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, PEERS_MAX);
-	__type(key, __u32);
-	__type(value, struct path);
-} paths SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

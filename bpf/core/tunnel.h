@@ -24,22 +24,21 @@ struct vxlan_header {
 
 /* The frame from its first byte on, up to the workload's IP packet. */
 struct vxlan_headers {
-	struct ethhdr ethernet;
+	struct ethernet ethernet;
 	struct iphdr ip;
 	struct udphdr udp;
 	struct vxlan_header vxlan;
-	struct ethhdr inner;
-} __attribute__((packed));
+	struct ethernet inner;
+} __attribute__((packed, aligned(2)));
 
-static __always_inline bool is_ip(const struct ethhdr *ethernet)
+static __always_inline bool is_ip(const struct ethernet *ethernet)
 {
-	return ethernet->h_proto == bpf_htons(ETH_P_IP) ||
-	       ethernet->h_proto == bpf_htons(ETH_P_IPV6);
+	return ethernet->type == bpf_htons(ETH_P_IP) || ethernet->type == bpf_htons(ETH_P_IPV6);
 }
 
 /* What stands before the inner frame where the outer one's Ethernet header is not counted; before
  * the inner IP packet, all the same. */
-#define VXLAN_OVERHEAD	    (sizeof(struct vxlan_headers) - sizeof(struct ethhdr))
+#define VXLAN_OVERHEAD	    (sizeof(struct vxlan_headers) - sizeof(struct ethernet))
 #define VXLAN_OVERHEAD_IPV6 (VXLAN_OVERHEAD + sizeof(struct ipv6hdr) - sizeof(struct iphdr))
 
 /* Tells the kernel's vxlan device where the packet goes that is about to be sent through it. */

@@ -18,10 +18,17 @@ typedef __u32 ifindex_t;
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-/* An Ethernet address. */
+/* An Ethernet address, which stands at even offsets in frames: clang would read bytes else. */
 typedef struct {
 	__u8 byte[6];
-} mac_t;
+} __attribute__((aligned(2))) mac_t;
+
+/* The header of an Ethernet frame. */
+struct ethernet {
+	mac_t destination;
+	mac_t source;
+	__be16 type;
+};
 
 /* An IPv6 address, network order. */
 typedef struct {
@@ -43,3 +50,14 @@ typedef struct {
 	__u32 length;
 	ip_t address;
 } __attribute__((packed, aligned(4))) prefix_t;
+
+/*
+ * Copies a constant number of bytes, a multiple of 8, in words. BPF machines read at any offset,
+ * but clang takes packets and packed structures byte by byte.
+ */
+#define copy_words(to, from, size)                                                            \
+	do {                                                                                  \
+		_Static_assert((size) % 8 == 0, "whole words are copied");                    \
+		for (__u32 copied_ = 0; copied_ < (size) / 8; copied_++)                      \
+			((__u64 *)(to))[copied_] = ((const volatile __u64 *)(from))[copied_]; \
+	} while (0)

@@ -20,7 +20,7 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 	if ((void *)(headers + 1) > frame_end(skb) || skb->pkt_type != PACKET_HOST ||
 	    skb->vlan_present)
 		return NULL;
-	if (headers->ethernet.h_proto != bpf_htons(ETH_P_IP) || headers->ip.version != 4 ||
+	if (headers->ethernet.type != bpf_htons(ETH_P_IP) || headers->ip.version != 4 ||
 	    headers->ip.ihl != 5 || headers->ip.protocol != IPPROTO_UDP ||
 	    headers->ip.frag_off & bpf_htons(IP_MF | IP_OFFSET))
 		return NULL;
@@ -35,11 +35,11 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 }
 
 /* Takes the outer headers away, and tells the kernel what is inside. False: nothing has changed. */
-static __always_inline bool decapsulate(struct __sk_buff *skb, const struct ethhdr *inner)
+static __always_inline bool decapsulate(struct __sk_buff *skb, const struct ethernet *inner)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
-	if (inner->h_proto == bpf_htons(ETH_P_IPV6))
+	if (inner->type == bpf_htons(ETH_P_IPV6))
 		flags |= ADJ_ROOM_DECAP_L3_IPV6;
 	return !bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags);
 }
@@ -49,7 +49,7 @@ SEC("tc") int uplink(struct __sk_buff *skb)
 	const struct host *self = lookup_host();
 	const struct vxlan_headers *headers;
 	const struct tunnel *tunnel;
-	struct ethhdr inner;
+	struct ethernet inner;
 	ip_t remote;
 
 	if (!self)

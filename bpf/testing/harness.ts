@@ -24,7 +24,7 @@ const PROBED_PORTS = 16
 const SLOTS = slotOf(WORKLOAD_PROBE + 1, 0)
 
 /** A test needs few: maps of the size of a host's would only cost time. */
-const SMALL_MAPS = { panel: SLOTS, stitches: SLOTS, workloads: 256, peers: 64, paths: 64, tunnels: 64 }
+const SMALL_MAPS = { panel: SLOTS, stitches: SLOTS, workloads: 256, peers: 64, tunnels: 64 }
 
 /** How the packet comes to the function. */
 export interface Arrival {

@@ -20,8 +20,8 @@ import { Network } from './network'
 const VXLAN_PORT = 4789
 const VXLAN_MTU = 65_000
 const INSTANCES = 256
-const SIZES = { panel: slotOf(INSTANCES, 0), stitches: slotOf(INSTANCES, 0), workloads: 4096, peers: 64, paths: 64, tunnels: 256 }
-const SHARED = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'paths', 'tunnels']
+const SIZES = { panel: slotOf(INSTANCES, 0), stitches: slotOf(INSTANCES, 0), workloads: 4096, peers: 64, tunnels: 256 }
+const SHARED = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'tunnels']
 
 /** What lies behind a slot, in the words of union attachment. */
 export type Attachment = { target: number; port?: number; kind: string }

@@ -4,11 +4,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BpfMap, type BpfObject, type LoadOptions, type NativeError, native, type Program } from '@inkev/native'
-import { decodeEntries, encodeVariables, type MapSpec, type ObjectSpec, readObject, sumPerCpu } from '../catalogue/btf'
+import { decodeEntries, type MapSpec, type ObjectSpec, readObject, sumPerCpu } from '../catalogue/btf'
 import { configEntry } from '../catalogue/config'
 import { type Entry, type FunctionKind, type Image, portNames, type Surroundings, type Value } from '../catalogue/define'
 import { validateConfig } from '../catalogue/validate'
 import { coreCounters } from '../core/core'
+import { numbered } from '../core/number'
 
 const BUILD = join(__dirname, '../build')
 
@@ -145,8 +146,7 @@ async function loadObject(name: string, { number, sizes = {}, share }: Placement
   const known = (map: string) => spec.maps.has(map)
   const reuse = Object.fromEntries([...(share ?? [])].filter(([map]) => known(map)))
   const maxEntries = Object.fromEntries(Object.entries(sizes).filter(([map]) => known(map) && !(map in reuse)))
-  const rodata = spec.variables.has('instance') ? encodeVariables(spec, { instance: number }) : {}
-  return [await explained({ elf, name, rodata, reuse, maxEntries }), spec]
+  return [await explained({ elf: numbered(elf, number), name, reuse, maxEntries }), spec]
 }
 
 /** Where the verifier refuses, its last lines are what a reader wants to see. */

@@ -2,8 +2,9 @@
 // The eBPF objects that run: loaded or taken over, replaced in place, unloaded. Pins carry what a next start must know.
 
 import { basename } from 'node:path'
-import { decodeEntries, encodeVariables, sumPerCpu } from '@inkev/bpf/catalogue/btf'
+import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
+import { numbered } from '@inkev/bpf/core/number'
 import type { Bpf, BpfMap, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
@@ -46,9 +47,8 @@ export class LoadedObjects {
     const own = this.openPinned(wish, compiled)
     try {
       const { programs, maps } = await this.bpf.load({
-        elf: compiled.elf,
+        elf: numbered(compiled.elf, wish.id),
         name: wish.object,
-        rodata: encodeVariables(compiled.spec, { instance: wish.id }),
         reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
         maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
       })

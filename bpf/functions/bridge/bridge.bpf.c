@@ -57,13 +57,13 @@ INKEV_FUNCTION(bridge, skb)
 {
 	const struct bridge_config *config = lookup_config();
 	struct location origin = origin_of(skb), to;
-	struct ethhdr buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	struct ethernet buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
 	const mac_t *source, *destination;
 
 	if (unlikely(!config || !ethernet))
 		return drop(skb, CORE_MALFORMED);
-	source = (const mac_t *)ethernet->h_source;
-	destination = (const mac_t *)ethernet->h_dest;
+	source = &ethernet->source;
+	destination = &ethernet->destination;
 	if (unlikely(mac_is_multicast(source)))
 		return drop(skb, BRIDGE_BAD_SOURCE);
 	if (config->learning)

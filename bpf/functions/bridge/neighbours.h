@@ -76,13 +76,13 @@ static __always_inline bool answer_solicitation(struct __sk_buff *skb)
  */
 static __noinline bool answer_discovery(struct __sk_buff *skb)
 {
-	struct ethhdr ethernet;
+	struct ethernet ethernet;
 
 	if (skb->vlan_present || bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
 		return false;
-	if (ethernet.h_proto == bpf_htons(ETH_P_ARP))
+	if (ethernet.type == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb);
-	if (ethernet.h_proto == bpf_htons(ETH_P_IPV6) && ethernet.h_dest[2] == 0xff)
+	if (ethernet.type == bpf_htons(ETH_P_IPV6) && ethernet.destination.byte[2] == 0xff)
 		return answer_solicitation(skb);
 	return false;
 }

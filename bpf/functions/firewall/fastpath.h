@@ -105,11 +105,11 @@ static __always_inline bool passes_ipv6(struct __sk_buff *skb, __u32 sender)
 /* Whether the packet is as usual, and passes. `sender` is the port by which it came. */
 static __always_inline bool passes_at_once(struct __sk_buff *skb, __u32 sender)
 {
-	struct ethhdr *ethernet = (void *)(long)skb->data;
+	struct ethernet *ethernet = (void *)(long)skb->data;
 
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end || skb->vlan_present)
 		return false;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP))
+	if (ethernet->type == bpf_htons(ETH_P_IP))
 		return passes_ipv4(skb, sender);
-	return ethernet->h_proto == bpf_htons(ETH_P_IPV6) && passes_ipv6(skb, sender);
+	return ethernet->type == bpf_htons(ETH_P_IPV6) && passes_ipv6(skb, sender);
 }

@@ -9,17 +9,11 @@
 
 INKEV_FUNCTION(firewall, skb)
 {
-	__u32 port = arrived_at(skb);
-	int verdict;
+	__u32 port = arrived_at(skb) & 1;
+	int verdict = likely(passes_at_once(skb, port)) ? PASS : judge_packet(skb, port);
 
-	if (port == INSIDE && passes_at_once(skb, INSIDE))
-		return forward(skb, OUTSIDE);
-	if (port == OUTSIDE && passes_at_once(skb, OUTSIDE))
-		return forward(skb, INSIDE);
-
-	verdict = judge_packet(skb, port);
 	if (verdict == PASS)
-		return forward(skb, port == INSIDE ? OUTSIDE : INSIDE);
+		return pass_through(skb, port);
 	if (verdict != REJECT)
 		return drop(skb, verdict);
 	count(FIREWALL_REJECTED);

@@ -100,7 +100,7 @@ static __always_inline bool rewrite_to_router_advertisement(struct __sk_buff *sk
 	if (ip_is_unspecified(&to)) {
 		to = ALL_NODES;
 		reply.destination = multicast_mac(&to);
-	} else if (bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), &reply.destination,
+	} else if (bpf_skb_load_bytes(skb, offsetof(struct ethernet, source), &reply.destination,
 				      ETH_ALEN)) {
 		return false;
 	}

@@ -102,7 +102,7 @@ static __always_inline int read_headers(struct __sk_buff *skb, const struct rout
 					struct headers *headers)
 {
 	void *data, *end;
-	struct ethhdr *ethernet;
+	struct ethernet *ethernet;
 
 	if (skb->data + L3_OFFSET + sizeof(struct ipv6hdr) > skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < L3_OFFSET + sizeof(struct ipv6hdr)
@@ -115,17 +115,17 @@ static __always_inline int read_headers(struct __sk_buff *skb, const struct rout
 		return -CORE_MALFORMED;
 	if (skb->vlan_present)
 		return -ROUTER_UNSUPPORTED;
-	if (ethernet->h_dest[0] & 1)
+	if (mac_is_multicast(&ethernet->destination))
 		return OWN;
-	if (!mac_equals((mac_t *)ethernet->h_dest, &in->mac))
+	if (!mac_equals(&ethernet->destination, &in->mac))
 		return -ROUTER_NOT_OURS;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP) && in->has_ipv4)
+	if (ethernet->type == bpf_htons(ETH_P_IP) && in->has_ipv4)
 		return data + L3_OFFSET + sizeof(struct iphdr) > end
 			       ? -CORE_MALFORMED
 			       : read_ipv4(skb, data + L3_OFFSET, headers);
-	if (ethernet->h_proto == bpf_htons(ETH_P_IPV6) && in->has_ipv6)
+	if (ethernet->type == bpf_htons(ETH_P_IPV6) && in->has_ipv6)
 		return data + L3_OFFSET + sizeof(struct ipv6hdr) > end
 			       ? -CORE_MALFORMED
 			       : read_ipv6(skb, data + L3_OFFSET, in, headers);
-	return ethernet->h_proto == bpf_htons(ETH_P_ARP) ? OWN : -ROUTER_UNSUPPORTED;
+	return ethernet->type == bpf_htons(ETH_P_ARP) ? OWN : -ROUTER_UNSUPPORTED;
 }

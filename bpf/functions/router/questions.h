@@ -107,7 +107,7 @@ static __always_inline int ask(struct __sk_buff *skb, const struct way *way)
 	if (!rewrite_to_question(skb, out, &way->neighbour))
 		return drop(skb, CORE_NO_ROOM);
 	count(ROUTER_REQUESTS);
-	copy_to(skb, self, read_stitch(instance << PORT_BITS | way->port));
+	copy_to(skb, self, read_stitch(own_slot(way->port)));
 	return consume(skb);
 }
 

@@ -7,20 +7,20 @@
 static __always_inline bool rewrite(struct __sk_buff *skb, const struct way *way)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct ethhdr *ethernet = data;
+	struct ethernet *ethernet = data;
 	struct iphdr *ip = data + L3_OFFSET;
 	struct ipv6hdr *ip6 = data + L3_OFFSET;
 
 	if ((void *)(ip + 1) > end)
 		return false;
-	if (ethernet->h_proto == bpf_htons(ETH_P_IP)) {
+	if (ethernet->type == bpf_htons(ETH_P_IP)) {
 		ip->ttl--;
 		ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
 	} else {
 		ip6->hop_limit--;
 	}
-	__builtin_memcpy(ethernet->h_dest, &way->destination_mac, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, &way->source_mac, ETH_ALEN);
+	ethernet->destination = way->destination_mac;
+	ethernet->source = way->source_mac;
 	return true;
 }
 
@@ -31,16 +31,16 @@ static __always_inline bool rewrite(struct __sk_buff *skb, const struct way *way
  * Only a constant slot makes a direct jump. The assembly differs by its number: else clang would
  * make one call of all, with a variable slot.
  */
-#define CASE_PORT(n)                                                     \
-	case n:                                                          \
-		bpf_tail_call(skb, &panel, instance << PORT_BITS | (n)); \
-		asm volatile("" ::"i"(n));                               \
+#define CASE_PORT(n)                                     \
+	case n:                                          \
+		bpf_tail_call(skb, &panel, own_slot(n)); \
+		asm volatile("" ::"i"(n));               \
 		break
 
 /* Lets the packet leave by a port. Who sent it on its last link means nothing on the next. */
 static __always_inline int leave_by(struct __sk_buff *skb, __u32 port)
 {
-	union attachment to = read_stitch(instance << PORT_BITS | port);
+	union attachment to = read_stitch(own_slot(port));
 
 	skb->cb[2] = 0;
 	skb->cb[3] = 0;
