@@ -216,10 +216,18 @@ test('an endpoint that is gone is no longer known', () => {
   expect(tested.table('neighbours').get('fd00::1')).toBeUndefined()
 })
 
+test('an endpoint that has just been found is found where it went', () => {
+  tested.apply(config, surroundings)
+  expect(wayTo(B)).toMatchObject({ went: 'workload', workload: 2 })
+  const moved = endpoints.map(endpoint => (endpoint.mac === B ? { mac: B, addresses: endpoint.addresses, peer: 7 } : endpoint))
+  tested.apply(config, { bridge: { ...surroundings.bridge, endpoints: moved } })
+  expect(wayTo(B)).toMatchObject({ went: 'port', port: 'overlay' })
+})
+
 test('a new flood list is written beside the old one and then made to count', () => {
-  const before = tested.table('flood_list').get(0) as { start: number; count: number }
+  const before = tested.table('edition').get(0) as { start: number; count: number }
   tested.apply(config, { bridge: { ...surroundings.bridge, port_ids: [1, 2, 3] } })
-  const after = tested.table('flood_list').get(0) as { start: number; count: number }
+  const after = tested.table('edition').get(0) as { start: number; count: number }
   expect([before.count, after.count]).toEqual([4, 5])
   expect(after.start).not.toBe(before.start)
   expect(tested.table('copies').get(after.start + 2)).toEqual({ place: 'workload', target: 3 })

@@ -10,30 +10,13 @@
 
 #define FLOOD_MAX 8192
 
-/* Read and written whole, in one access. */
-union flood_list {
-	struct {
-		__u32 start;
-		__u32 count;
-	};
-	__u64 whole;
-};
-
-/* Room for two lists, which take turns. */
+/* Room for two lists, which take turns: `edition` says which one counts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * FLOOD_MAX);
 	__type(key, __u32);
 	__type(value, struct location);
 } copies SEC(".maps");
-
-/* The list that counts. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, union flood_list);
-} flood_list SEC(".maps");
 
 struct flood {
 	struct __sk_buff *skb;
@@ -80,14 +63,12 @@ static long copy_to_location(__u32 n, struct flood *flood)
 static __noinline int send_to_all(struct __sk_buff *skb, struct location origin, vni_t vni)
 {
 	struct flood flood = {.skb = skb, .self = lookup_host(), .origin = origin, .vni = vni};
-	__u32 zero = 0;
-	union flood_list *current = bpf_map_lookup_elem(&flood_list, &zero), list;
+	union edition current = read_edition();
 
-	if (!flood.self || !current)
+	if (!flood.self)
 		return drop(skb, CORE_UNSTITCHED);
-	list.whole = *(volatile __u64 *)&current->whole;
-	flood.start = list.start;
+	flood.start = current.start;
 	count(BRIDGE_FLOODED);
-	bpf_loop(list.count, copy_to_location, &flood, 0);
+	bpf_loop(current.count, copy_to_location, &flood, 0);
 	return consume(skb);
 }

@@ -21,7 +21,7 @@ export function bridgeImage(_config: unknown, { bridge, generation }: Surroundin
       neighbours: endpoints.flatMap(neighboursOf),
       copies: copies.map((value, n) => ({ key: start + n, value }))
     },
-    commit: { map: 'flood_list', entries: [{ key: 0, value: { start, count: copies.length } }] }
+    commit: { map: 'edition', entries: [{ key: 0, value: { start, count: copies.length, generation } }] }
   }
 }
 

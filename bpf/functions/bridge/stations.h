@@ -42,6 +42,47 @@ struct {
 	__type(value, struct location);
 } stations SEC(".maps");
 
+/*
+ * What the agent wrote last, and how often it wrote: the list of copies that counts (flood_list.h).
+ * Read and written whole, in one access.
+ */
+union edition {
+	struct {
+		__u16 start;
+		__u16 count;
+		__u32 generation;
+	};
+	__u64 whole;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, union edition);
+} edition SEC(".maps");
+
+#define RECENT_STATIONS 256
+/* An address is looked up again after so long: about a second. */
+#define RECENT_JIFFIES 250
+
+/* A declared address that was found of late. */
+struct recent_station {
+	struct location location;
+	mac_t mac;
+	__u16 reserved;
+	__u32 generation; /* good as long as the agent has not written again */
+	__u32 looked_up;  /* low bits of jiffies */
+};
+
+/* By the address's last byte. One line of cache, where the hash costs several. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_STATIONS);
+	__type(key, __u32);
+	__type(value, struct recent_station);
+} recent_stations SEC(".maps");
+
 /* Learned addresses. The agent may empty it at any time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -70,6 +111,47 @@ static __always_inline struct location origin_of(const struct __sk_buff *skb)
 	return origin;
 }
 
+static __always_inline union edition read_edition(void)
+{
+	__u32 zero = 0;
+	union edition nothing = {}, *current = bpf_map_lookup_elem(&edition, &zero);
+
+	if (current)
+		nothing.whole = *(volatile __u64 *)&current->whole;
+	return nothing;
+}
+
+static __noinline bool look_up_declared(struct recent_station *recent, const mac_t *mac,
+					__u32 generation)
+{
+	struct location *station;
+
+	if (!recent || !mac)
+		return false;
+	station = bpf_map_lookup_elem(&stations, mac);
+	if (!station)
+		return false;
+	recent->location = *station;
+	recent->mac = *mac;
+	recent->generation = generation;
+	recent->looked_up = bpf_jiffies64();
+	return true;
+}
+
+/* Where `mac` has been declared to be; NULL if it has not. */
+static __always_inline const struct location *lookup_declared(const mac_t *mac)
+{
+	__u32 slot = mac->byte[5], generation = read_edition().generation;
+	struct recent_station *recent = bpf_map_lookup_elem(&recent_stations, &slot);
+
+	if (!recent)
+		return NULL;
+	if (likely(mac_equals(&recent->mac, mac) && recent->generation == generation &&
+		   (__u32)bpf_jiffies64() - recent->looked_up < RECENT_JIFFIES))
+		return &recent->location;
+	return look_up_declared(recent, mac, generation) ? &recent->location : NULL;
+}
+
 /* Whether it is known without learning that `mac` is there. */
 static __always_inline bool is_declared(const mac_t *mac, struct location origin)
 {
@@ -81,7 +163,7 @@ static __always_inline bool is_declared(const mac_t *mac, struct location origin
 		if (workload && mac_equals(&workload->mac, mac))
 			return true;
 	}
-	return bpf_map_lookup_elem(&stations, mac);
+	return lookup_declared(mac);
 }
 
 /* A frame from `mac` came from `origin`: the next one to it goes there. */
@@ -107,7 +189,8 @@ static __always_inline void learn_station(const mac_t *mac, struct location orig
 static __always_inline struct location lookup_station(const mac_t *mac,
 						      const struct bridge_config *config)
 {
-	struct location nowhere = {}, *station = bpf_map_lookup_elem(&stations, mac);
+	const struct location *station = lookup_declared(mac);
+	struct location nowhere = {};
 	struct learned_station *known;
 
 	if (station)
