@@ -2,6 +2,7 @@
 // The figures that inkev must reach, each computed from one run's medians.
 
 import type { Mode, Sample } from './measure'
+import type { Passage } from './stitching'
 
 /** Samples of one scenario and mode, a round each. */
 export type Rounds = Record<string, Partial<Record<Mode, Sample[]>>>
@@ -9,8 +10,7 @@ export type Rounds = Record<string, Partial<Record<Mode, Sample[]>>>
 /** What the parts of a benchmark hand over; a part that did not run is absent, and so are its figures. */
 export interface Results {
   traffic?: Rounds
-  /** Nanoseconds that one more function which only forwards adds to a packet, for chains of up to 24. */
-  hopNs?: number
+  passages?: Passage[]
   /** Milliseconds that the writes of one re-stitch take in the kernel. */
   restitchKernelMs?: number
   /** Milliseconds of a REST request that moves a stitch, and packets lost in all of them under load. */
@@ -81,13 +81,19 @@ function trafficFigures(rounds: Rounds): Figure[] {
   ]
 }
 
+/** Nanoseconds that each function of the longest row adds to that of one. */
+export function hopNs(passages: Passage[]): number {
+  const [one, longest] = [passages[0]!, passages.at(-1)!]
+  return (longest.forwardersNs - one.forwardersNs) / (longest.functions - one.functions)
+}
+
 /** Every figure that the results hold, in the order of the design's table. */
-export function figures({ traffic, hopNs, restitch, restitchKernelMs, functionCreateMs, terraform, providerStart }: Results): Figure[] {
+export function figures({ traffic, passages, restitch, restitchKernelMs, functionCreateMs, terraform, providerStart }: Results): Figure[] {
   const found: Figure[] = traffic ? trafficFigures(traffic) : []
   const ceiling = (name: string, value: number | undefined, target: number, unit: string) => {
     if (value !== undefined) found.push({ name, value, target, unit, bound: '≤' })
   }
-  ceiling('one more function that only forwards', hopNs, 3, 'ns')
+  ceiling('one more function that only forwards', passages && hopNs(passages), 3, 'ns')
   ceiling('re-stitch, in the kernel', restitchKernelMs, 1, 'ms')
   ceiling('packets lost in re-stitches under load', restitch?.lost, 0, 'packets')
   ceiling('function created by REST', functionCreateMs, 50, 'ms')

@@ -37,10 +37,26 @@ function trafficRow(rounds: Rounds, scenario: string): string[] {
 
 function tables(results: Results): { head: string[]; rows: string[][] }[] {
   const found = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
-  const { traffic, terraform } = results
+  const { traffic, passages, terraform } = results
   if (traffic) {
     const head = ['scenario', ...modes.map(mode => MODES[mode].title), 'RR p50', 'RR p99']
     found.push({ head, rows: Object.keys(traffic).map(scenario => trafficRow(traffic, scenario)) })
+  }
+  if (passages) {
+    const row = (name: string, values: number[]) => [name, ...values.map(value => `${value.toFixed(0)} ns`)]
+    found.push({
+      head: ['functions in a row', ...passages.map(({ functions }) => String(functions))],
+      rows: [
+        row(
+          'functions that only forward',
+          passages.map(({ forwardersNs }) => forwardersNs)
+        ),
+        row(
+          'nothing but tail calls',
+          passages.map(({ bareCallsNs }) => bareCallsNs)
+        )
+      ]
+    })
   }
   if (terraform) {
     const rows = Object.entries(terraform).map(([ports, { apply, refresh }]) => [ports, `${apply.toFixed(1)} s`, `${refresh.toFixed(1)} s`])
