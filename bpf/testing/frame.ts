@@ -105,6 +105,7 @@ export interface NeighbourFields {
 
 const ETHERTYPES: Record<string, number> = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd }
 const PROTOCOLS: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, none: 59 }
+export const VXLAN_PORT = 4789
 const TCP_FLAGS = 'FSRPAUEC'
 export const DEFAULTS = {
   src: { mac: '02:00:00:00:00:01', ipv4: '10.0.0.1', ipv6: 'fd00::1' },
@@ -362,7 +363,7 @@ function encodeTcp(fields: TcpFields, rest: Buffer, context: Context): Buffer {
 
 function encodeUdp(fields: PortFields, rest: Buffer, context: Context): Buffer {
   const datagram = Buffer.concat([Buffer.alloc(8), rest])
-  const { sport = 40_000, dport = context.next === 'vxlan' ? 4789 : 53 } = fields
+  const { sport = 40_000, dport = context.next === 'vxlan' ? VXLAN_PORT : 53 } = fields
   datagram.writeUInt16BE(sport, 0)
   datagram.writeUInt16BE(dport, 2)
   datagram.writeUInt16BE(fields.length ?? datagram.length, 4)

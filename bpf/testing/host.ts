@@ -14,10 +14,10 @@ import {
   OUTSIDE,
   slotOf
 } from '../core/graph'
+import { VXLAN_PORT } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { Network } from './network'
 
-const VXLAN_PORT = 4789
 const VXLAN_MTU = 65_000
 const INSTANCES = 256
 const SIZES = { panel: slotOf(INSTANCES, 0), stitches: slotOf(INSTANCES, 0), workloads: 4096, peers: 64, tunnels: 256 }

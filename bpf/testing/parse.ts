@@ -3,6 +3,7 @@
 
 import { formatIp, formatMac } from '../catalogue/addresses'
 import { internetChecksum, pseudoHeader } from './checksum'
+import { VXLAN_PORT } from './frame'
 
 /** One key for each header that is there, with the fields that the builder's method takes. */
 export interface Parsed {
@@ -46,6 +47,9 @@ export interface ParseOptions {
   /** Wrong checksums are no error. */
   unchecked?: boolean
 }
+
+/** The least behind UDP that is a tunnelled frame: VXLAN's header and Ethernet's. */
+const TUNNELLED_MIN = 8 + 14
 
 /** Throws when a header is cut short or a checksum is wrong. */
 export function parse(bytes: Uint8Array, options: ParseOptions = {}): Parsed {
@@ -162,7 +166,8 @@ class Reader {
     if (bytes.readUInt16BE(6) !== 0) this.checkTransport('UDP', 17, bytes)
     parsed.udp = { sport: bytes.readUInt16BE(0), dport: bytes.readUInt16BE(2), length: bytes.readUInt16BE(4) }
     parsed.payload = bytes.subarray(8)
-    if (parsed.udp.dport === 4789) parsed.vxlan = { vni: bytes.readUIntBE(12, 3), inner: parse(bytes.subarray(16), this.options) }
+    if (parsed.udp.dport === VXLAN_PORT && parsed.payload.length >= TUNNELLED_MIN)
+      parsed.vxlan = { vni: bytes.readUIntBE(12, 3), inner: parse(bytes.subarray(16), this.options) }
   }
 
   private icmp(bytes: Buffer): void {
