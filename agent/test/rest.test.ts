@@ -238,11 +238,23 @@ describe('a network is refused', () => {
       'static_entries.a.mac'
     )
   })
+})
 
-  test('that would leave a port outside its subnets', async () => {
-    await accepted('ports/web1', { ...waiting, ip_addresses: ['10.0.1.11'] })
-    refused(await put('networks/later', { vni: 1, subnets: { v4: { cidr: '10.0.2.0/24' } } }), 'INKEV_ERR_OUTSIDE_SUBNET', 'subnets')
+test('a network is renumbered before its ports, which are degraded until they are told their new addresses', async () => {
+  const later = { vni: 1, subnets: { v4: { cidr: '10.0.1.0/24' } } }
+  await accepted('networks/later', later)
+  await accepted('ports/web1', { ...waiting, ip_addresses: ['10.0.1.11'] })
+  await accepted('endpoints/later.web2', { network: 'later', host: 'edge-2', mac: '02:00:00:00:00:09', addresses: ['10.0.1.12'] })
+  await accepted('networks/later', { ...later, subnets: { v4: { cidr: '10.0.2.0/24' } } })
+  const degraded = (field: string, address: string) => ({
+    state: 'degraded',
+    reason: `${field}.0: ${address} lies outside 10.0.2.0/24. Take an address of one of the subnets, or add a subnet to the network.`
   })
+  expect((await get('/v1/ports/web1')).json().status).toEqual(degraded('ip_addresses', '10.0.1.11'))
+  expect((await get('/v1/endpoints/later.web2')).json().status).toEqual(degraded('addresses', '10.0.1.12'))
+  refused(await put('ports/web1', { ...waiting, ip_addresses: ['10.0.1.12'] }), 'INKEV_ERR_OUTSIDE_SUBNET', 'ip_addresses.0')
+  await accepted('ports/web1', { ...waiting, ip_addresses: ['10.0.2.11'] })
+  expect((await get('/v1/ports/web1')).json().status).not.toMatchObject({ state: 'degraded' })
 })
 
 describe('a port is refused', () => {

@@ -5,7 +5,7 @@ import { InkevError } from '@inkev/agent/api/errors'
 import type { ResourceType } from '@inkev/agent/api/resources'
 import type { Desired, HostFacts } from '@inkev/agent/src/model/desired'
 import { macOf } from '@inkev/agent/src/model/resolve'
-import { validate } from '@inkev/agent/src/model/validate'
+import { requirePortsInside, validate } from '@inkev/agent/src/model/validate'
 import { type Agent, AgentError, type Limits } from './agent'
 import type { Diagnostic } from './diagnostics'
 import type { Members } from './value'
@@ -122,7 +122,9 @@ function judge(host: string, rest: ResourceType, name: string, plans: Plans): vo
     ifindexOf: () => 1
   }
   try {
-    validate(plans as unknown as Desired, facts, rest, name, undefined)
+    const desired = plans as unknown as Desired
+    validate(desired, facts, rest, name, undefined)
+    if (rest === 'networks') requirePortsInside(desired, name)
   } catch (error) {
     if (!(error instanceof InkevError)) throw error
     const { code, hint, message, path } = error

@@ -16,6 +16,7 @@ import {
   splitKey,
   type WorkloadPort
 } from './desired'
+import { misfitOf } from './placing'
 import { mtuOf, type Subnet, subnetsOf } from './resolve'
 import { interfaceKey, interfaceWorkload, portWorkload, type Target, type Workload } from './workloads'
 
@@ -247,6 +248,9 @@ function tellStatuses(
 
 function ofPort(desired: Desired, port: WorkloadPort, workload: Workload | undefined): Status {
   if (!workload) return waitsFor(inWords(missingForPort(desired, port)!))
+  const network = desired.networks.get(port.network ?? '')
+  const misfit = network && misfitOf(network, 'ip_addresses', port.ip_addresses)
+  if (misfit) return { state: 'degraded', reason: misfit }
   return workload.join ? ACTIVE : idle('nothing is stitched to it')
 }
 
@@ -261,6 +265,9 @@ function ofStitch(desired: Desired, name: string, { ends }: Links, instances: Ma
 function ofEndpoint(desired: Desired, name: string, network: Status): Status {
   const endpoint = desired.endpoints.get(name)!
   if (isLocal(desired, name)) return idle('the port itself is on this host')
+  const declared = desired.networks.get(endpoint.network)
+  const misfit = declared && misfitOf(declared, 'addresses', endpoint.addresses)
+  if (misfit) return { state: 'degraded', reason: misfit }
   const known = [...desired.peers.values()].some(peer => peer.network === endpoint.network && peer.host === endpoint.host)
   return known ? network : { state: 'pending', reason: `waits for peer ${endpoint.network}.${endpoint.host}` }
 }

@@ -28,6 +28,10 @@ export function subnetsOf(network: Network): Subnet[] {
   return Object.entries(network.subnets).map(([key, { cidr, gateway }]) => ({ key, cidr, gateway: gateway ?? firstHost(cidr) }))
 }
 
+export function cidrsOf({ subnets }: Pick<Network, 'subnets'>): string[] {
+  return Object.values(subnets).map(({ cidr }) => cidr)
+}
+
 /** Undefined for an existing device without a declared address: what lives behind it, its packets tell. */
 export function macOf(name: string, port: WorkloadPort): string | undefined {
   if (port.mac !== undefined || port.netns === undefined) return port.mac

@@ -2,7 +2,7 @@
 // What is refused before it is stored: faults within one resource, and beside the others. Missing references are none: a resource waits for them.
 
 import { isIP } from 'node:net'
-import { cidrContains, cidrOverlaps, isHostAddress, parseMac } from '@inkev/bpf/catalogue/addresses'
+import { cidrOverlaps, parseMac } from '@inkev/bpf/catalogue/addresses'
 import { isChainable, portNames } from '@inkev/bpf/catalogue/define'
 import { type ErrorCode, InkevError } from '../../api/errors'
 import {
@@ -20,7 +20,8 @@ import {
 } from './desired'
 import { FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
-import { macOf, subnetsOf } from './resolve'
+import { findMisplaced } from './placing'
+import { cidrsOf, macOf, subnetsOf } from './resolve'
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
@@ -41,17 +42,17 @@ function refuse(code: ErrorCode, path: string, message: string, hint?: string): 
 }
 
 function validateNetwork(desired: Desired, name: string, network: Network): void {
-  const { networks, ports, functions } = desired
+  const { networks, functions } = desired
   if (networks.size + functions.size > FUNCTIONS_MAX)
     refuse('INKEV_ERR_FULL', 'name', `a host takes ${FUNCTIONS_MAX} networks and functions`)
   for (const [other, { vni }] of networks)
     if (other !== name && vni === network.vni) refuse('INKEV_ERR_VNI_TAKEN', 'vni', `VNI ${vni} belongs to network ${other}`)
   const subnets = subnetsOf(network)
-  const cidrs = subnets.map(({ cidr }) => cidr)
   for (const [position, { key, cidr, gateway }] of subnets.entries()) {
     const clash = subnets.slice(0, position).find(other => cidrOverlaps(other.cidr, cidr))
     if (clash) refuse('INKEV_ERR_SUBNET_OVERLAP', `subnets.${key}.cidr`, `${cidr} overlaps ${clash.cidr} of subnet ${clash.key}`)
-    requireHostAddress([cidr], `subnets.${key}.gateway`, gateway)
+    const misplaced = findMisplaced([cidr], [gateway])
+    if (misplaced) refuse(misplaced.code, `subnets.${key}.gateway`, misplaced.message)
   }
   for (const [key, { mac, port, host }] of Object.entries(network.static_entries ?? {})) {
     requireUnicast(`static_entries.${key}.mac`, mac)
@@ -63,9 +64,18 @@ function validateNetwork(desired: Desired, name: string, network: Network): void
         'Say behind which port of this host, or behind which other host, the MAC lives.'
       )
   }
-  for (const [port, { network: joined, ip_addresses }] of ports)
-    if (joined === name)
-      for (const address of ip_addresses) requireHostAddress(cidrs, 'subnets', address, `in ip_addresses of port ${port} `)
+}
+
+/**
+ * Throws where a network leaves a port of its own outside its subnets. An agent takes such a network, since its ports are renumbered after it, and shows them
+ * degraded until then; a plan that holds both must not end so.
+ */
+export function requirePortsInside({ networks, ports }: Desired, name: string): void {
+  const cidrs = cidrsOf(networks.get(name)!)
+  for (const [port, { network, ip_addresses }] of ports) {
+    const misplaced = network === name ? findMisplaced(cidrs, ip_addresses) : undefined
+    if (misplaced) refuse(misplaced.code, 'subnets', `ip_addresses.${misplaced.position} of port ${port}: ${misplaced.message}`)
+  }
 }
 
 function validatePeer(facts: HostFacts, name: string, { network, host, vtep }: Peer): void {
@@ -285,14 +295,6 @@ function requireUnicast(path: string, mac: string): void {
     )
 }
 
-function requireHostAddress(cidrs: string[], path: string, address: string, whose = ''): void {
-  const cidr = cidrs.find(range => cidrContains(range, address))
-  if (!cidr)
-    refuse('INKEV_ERR_OUTSIDE_SUBNET', path, `${address} ${whose}lies outside ${cidrs.join(', ') || 'the network, which has no subnet'}`)
-  if (!isHostAddress(cidr, address))
-    refuse('INKEV_ERR_NOT_A_HOST_ADDRESS', path, `${address} ${whose}is no address for one interface of ${cidr}`)
-}
-
 /** `owner` is the name under which other hosts know the port, `<network>.<port>`: a port and its own endpoint do not clash while it moves. */
 function requireAddresses(
   desired: Desired,
@@ -303,11 +305,10 @@ function requireAddresses(
   path: string
 ): void {
   const known = desired.networks.get(network)
-  const cidrs = known && subnetsOf(known).map(({ cidr }) => cidr)
-  for (const [position, address] of addresses.entries()) {
-    if (cidrs) requireHostAddress(cidrs, `${path}.${position}`, address)
+  const misplaced = known && findMisplaced(cidrsOf(known), addresses)
+  if (misplaced) refuse(misplaced.code, `${path}.${misplaced.position}`, misplaced.message)
+  for (const [position, address] of addresses.entries())
     if (addresses.indexOf(address) !== position) refuse('INKEV_ERR_ADDRESS_TAKEN', `${path}.${position}`, `${address} is there twice`)
-  }
   for (const other of residentsOf(desired, network)) {
     if (other.owner === owner) continue
     const taken = addresses.findIndex(address => other.addresses.includes(address))

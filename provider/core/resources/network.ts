@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // inkev_network: the network on each of its hosts, and on each of them what it must know of the others: their tunnel ends and their ports.
 
+import { findMisplaced } from '@inkev/agent/src/model/placing'
+import { cidrsOf } from '@inkev/agent/src/model/resolve'
 import { name } from '@inkev/bpf/catalogue/fields'
-import { AgentError, type Operation, type Stored } from '../agent'
+import { AgentError, type Item, type Operation, type Stored } from '../agent'
 import { defineResource, hostSet, hostsOf } from '../resource'
 import { settled } from '../settled'
 import type { Members } from '../value'
@@ -25,12 +27,13 @@ export const network = defineResource({
     return { mtu: Math.min(...answers.map(({ mtu }) => Number(mtu))) }
   },
 
-  async announce(session, { name, ...planned }, prior) {
+  async announce(session, { name, ...planned }, prior, found) {
     const hosts = hostsOf(planned)
     const isNew = (host: string) => !prior || !hostsOf(prior).includes(host)
     await settled(hosts, async host => {
       const peers = await settled(others(hosts, host), other => peerOf(session, String(name), other))
-      const endpoints = isNew(host) ? await settled(others(hosts, host), other => endpointsOf(session, String(name), other)) : []
+      const { item } = found.get(host)!
+      const endpoints = isNew(host) ? await settled(others(hosts, host), other => endpointsOf(session, item, other)) : []
       await session.agent(host).bulk([...peers, ...endpoints.flat()])
     })
   },
@@ -68,12 +71,13 @@ async function peerOf(session: Session, network: string, host: string): Promise<
   return { method: 'PUT', resource: 'peers', name: `${network}.${host}`, body: { network, host, vtep } }
 }
 
-/** What another host must know of the ports that a host has in the network. */
-async function endpointsOf(session: Session, network: string, host: string): Promise<Operation[]> {
+/** What another host must know of the ports that a host has in the network; a port that is still to be renumbered announces itself then. */
+async function endpointsOf(session: Session, { name, ...network }: Item, host: string): Promise<Operation[]> {
   const ports = await session.agent(host).list('ports')
+  const cidrs = cidrsOf(network as never)
   return [...ports.values()]
-    .filter(({ item }) => item.network === network && item.mac)
-    .map(({ item }) => endpointOperation(network, host, item))
+    .filter(({ item }) => item.network === name && item.mac && !findMisplaced(cidrs, item.ip_addresses as string[]))
+    .map(({ item }) => endpointOperation(name, host, item))
 }
 
 export function endpointOperation(network: string, host: string, { name, mac, ip_addresses }: Members): Operation {
