@@ -63,6 +63,29 @@ describe('a router between two networks', () => {
   })
 })
 
+describe('a firewall in a chain', () => {
+  const allow = { direction: 'egress', action: 'allow', protocol: 'icmp' }
+  const rules = (rules: object) => put(host, 'functions/rules', { firewall: { default_ingress: 'allow', rules } })
+  const counted = async () => {
+    const { items } = (await host.request('GET', '/v1/functions/rules/tables/rule_hits')).body
+    return items.map(({ name }: { name?: string }) => name).toSorted()
+  }
+
+  test('counts by rule, and forgets the rule with its count', async () => {
+    await rules({ pings: allow })
+    await put(host, 'networks/web', web)
+    await put(host, 'ports/web1', { ...port('web', 'web1', 11), chain: ['rules'] })
+    await put(host, 'ports/web2', port('web', 'web2', 12))
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect(await counted()).toContain('pings')
+    await rules({ others: allow })
+    expect(await counted()).not.toContain('pings')
+    expect(await counted()).not.toContain(undefined)
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect(await counted()).toContain('others')
+  })
+})
+
 describe('an agent', () => {
   test('that is killed and started again loses no packet', async () => {
     await twoWorkloads()

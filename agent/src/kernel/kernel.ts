@@ -170,10 +170,11 @@ export class Kernel {
   }
 
   /** What a map holds after a write that failed is not known. */
-  private sync({ key, puts, commit, deletes }: Extract<Step, { do: 'sync' }>): void {
+  private sync({ key, puts, commit, deletes, allowed }: Extract<Step, { do: 'sync' }>): void {
     try {
       for (const { map, entries } of [...puts, ...commit]) this.putImage(key, map, entries)
       for (const { map, keys } of deletes) this.deleteImage(key, map, keys)
+      for (const [map, keys] of allowed) this.loaded.delete(key, map, this.strangers(key, map, keys))
     } catch (error) {
       this.actual.images.delete(key)
       throw error
@@ -190,6 +191,10 @@ export class Kernel {
   private deleteImage(key: string, map: string, keys: string[]): void {
     this.loaded.delete(key, map, keys)
     for (const entry of keys) this.actual.images.get(key)?.get(map)?.delete(entry)
+  }
+
+  private strangers(key: string, map: string, allowed: ReadonlySet<string>): string[] {
+    return [...(this.loaded.read(key, map)?.keys() ?? [])].filter(entry => !allowed.has(entry))
   }
 
   private async removeAll(): Promise<void> {

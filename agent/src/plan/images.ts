@@ -109,8 +109,14 @@ export function encodeImage(
 ): ImageWish {
   const scalars = configEntry(kind, config)
   const maps = { ...image.maps, ...(scalars && { config: [scalars] }) }
+  const counted = Object.entries(image.labels ?? {}).filter(([map]) => !(map in maps))
   return {
     maps: new Map(Object.entries(maps).map(([map, entries]) => [map, encoder.encode(key, specs, map, entries)])),
-    commit: new Map(image.commit ? [[image.commit.map, encoder.encode(key, specs, image.commit.map, image.commit.entries)]] : [])
+    commit: new Map(image.commit ? [[image.commit.map, encoder.encode(key, specs, image.commit.map, image.commit.entries)]] : []),
+    allowed: new Map(counted.map(([map, names]) => [map, new Set(Object.keys(names).map(name => encodeNumber(specs.get(map), name)))]))
   }
+}
+
+function encodeNumber(spec: MapSpec | undefined, key: string): string {
+  return spec!.key!.encode(BigInt(key)).toString('hex')
 }

@@ -20,7 +20,8 @@ const fact = (programId: number, digest = 'a') => ({ digest, programId, programs
 const wish = (key: string, digest = 'a') => ({ key, object: 'port', id: 1, sizes: {}, digest })
 const image = (entries: Record<string, string>): ImageWish => ({
   maps: new Map([['rules', new Map(Object.entries(entries))]]),
-  commit: new Map([['generation', new Map([['00', '02']])]])
+  commit: new Map([['generation', new Map([['00', '02']])]]),
+  allowed: new Map([['rule_hits', new Set(['0a'])]])
 })
 
 function words(steps: Step[]): string[] {
@@ -72,7 +73,8 @@ describe('filling', () => {
         key: 'functions/rules',
         puts: [{ map: 'rules', entries: new Map([['02', 'bb']]) }],
         commit: [{ map: 'generation', entries: new Map([['00', '02']]) }],
-        deletes: [{ map: 'rules', keys: ['03'] }]
+        deletes: [{ map: 'rules', keys: ['03'] }],
+        allowed: new Map([['rule_hits', new Set(['0a'])]])
       }
     ])
     expect(planWiring(wishes, noWiring(), actual)).toEqual([])

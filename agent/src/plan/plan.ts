@@ -20,8 +20,8 @@ export type Step =
   | { do: 'make'; key: string; wish: DeviceWish }
   /** Loads an object and pins it; where an earlier one of the key runs, takes over its maps. Nothing leads to it yet. */
   | { do: 'load'; key: string; wish: ObjectWish }
-  /** Writes maps of one object: first `puts`, then `commit`, then `deletes`. */
-  | { do: 'sync'; key: string; puts: MapEntries[]; commit: MapEntries[]; deletes: MapKeys[] }
+  /** Writes maps of one object: first `puts`, then `commit`, then `deletes`; then takes from the maps that the kernel fills what is not `allowed`. */
+  | { do: 'sync'; key: string; puts: MapEntries[]; commit: MapEntries[]; deletes: MapKeys[]; allowed: ImageWish['allowed'] }
   /** Writes a shared map. */
   | { do: 'put'; key: string; entries: Entries }
   | { do: 'delete'; key: string; keys: string[] }
@@ -157,5 +157,5 @@ function planImage(key: string, image: ImageWish, actual: Actual): Step[] {
   const deletes = diffs.filter(({ remove }) => remove.length > 0).map(({ map, remove }) => ({ map, keys: remove }))
   const commits = [...image.commit].map(([map, entries]) => ({ map, entries: diffEntries(entries, held(map)).put }))
   const commit = commits.filter(({ entries }) => entries.size > 0)
-  return puts.length + commit.length + deletes.length > 0 ? [{ do: 'sync', key, puts, commit, deletes }] : []
+  return puts.length + commit.length + deletes.length > 0 ? [{ do: 'sync', key, puts, commit, deletes, allowed: image.allowed }] : []
 }

@@ -31,6 +31,8 @@ export interface ImageWish {
   maps: Map<string, Entries>
   /** Written last; other entries of these maps are left alone. */
   commit: Map<string, Entries>
+  /** Maps that the kernel fills: the keys that they may hold. */
+  allowed: Map<string, Set<string>>
 }
 
 /** A device that inkev makes. */
