@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { command } from './commands.mjs'
+import { gitHooks } from './hooks.mjs'
 
 const PROVIDER_VERSION = '0.1.0'
 /** terraform looks below the first host name, tofu below the second. */
@@ -19,6 +20,7 @@ export function buildSteps(root) {
     news =>
       command('node', [script, ...args], { cwd: root, news })
   return [
+    gitHooks(root),
     {
       name: 'npm packages',
       current: () => npmPackagesAreCurrent(root),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The project's commands: `node acceptance/setup/main.mjs setup|demo|lab|test|bench|generate|format`. Plain Node: it runs before anything is installed.
+// The project's commands: `node acceptance/setup/main.mjs setup|demo|lab|test|bench|generate|format|staged`. Plain Node: it runs before anything is installed.
 
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,7 +8,7 @@ import { attached, Failure } from './commands.mjs'
 import { checkDevices, checkMachine, debianPackages } from './machine.mjs'
 import { say, tellOn } from './progress.mjs'
 import { runSteps } from './steps.mjs'
-import { checkEverything, format, generatedFiles } from './tests.mjs'
+import { checkEverything, checkStaged, format, generatedFiles } from './tests.mjs'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -36,7 +36,9 @@ const commands = {
   format: async () => {
     await setUp()
     return format(root)
-  }
+  },
+  /** What the commit hook runs: on what set-up has left, in a second or two. */
+  staged: () => checkStaged(root)
 }
 
 async function setUp() {

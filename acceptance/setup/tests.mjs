@@ -2,6 +2,7 @@
 // Every check and every test of every language, told one by one, and their sum in the last line.
 
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { findCli } from './build.mjs'
@@ -10,52 +11,87 @@ import { say, watched } from './progress.mjs'
 import { contentStamp } from './steps.mjs'
 
 const GO_MODULE = 'provider/shim'
-const C_FILES = ['*.c', '*.h', '*.cc', '*.hh', ':!*.gen.h']
+const GENERATED = ['*.gen.*', 'provider/shim/descriptor.json']
+/** From these follow the generated files. */
+const GENERATORS = ['bpf', 'agent', 'provider']
 
-/** How each language's files are checked (`check`) and put right (`mend`). */
+/** Which files each language has, how they are checked (`check`) and put right (`mend`). */
 function formatters(root) {
-  const files = async (...patterns) =>
-    (await command('git', ['ls-files', '--cached', '--others', '--exclude-standard', ...patterns], { cwd: root }))
-      .split('\n')
-      .filter(Boolean)
-  const bin = name => join(root, 'node_modules/.bin', name)
+  const biome = join(root, 'node_modules/.bin/biome')
   return [
     {
       name: 'TypeScript and JavaScript are formatted and lint-free (biome)',
-      check: () => [bin('biome'), 'ci', '--colors=off', '.'],
-      mend: () => [bin('biome'), 'check', '--write', '.']
+      files: ['*.ts', '*.mjs', '*.cjs', '*.json'],
+      check: [biome, 'ci', '--colors=off', '--no-errors-on-unmatched'],
+      mend: [biome, 'check', '--write', '--no-errors-on-unmatched']
     },
     {
       name: 'C and C++ are formatted (clang-format)',
-      check: async () => ['clang-format-19', '--dry-run', '-Werror', ...(await files(...C_FILES))],
-      mend: async () => ['clang-format-19', '-i', ...(await files(...C_FILES))]
+      files: ['*.c', '*.h', '*.cc', '*.hh', ':!*.gen.h'],
+      check: ['clang-format-19', '--dry-run', '-Werror'],
+      mend: ['clang-format-19', '-i']
     },
     {
       name: 'Go is formatted (gofmt)',
-      check: async () => ['sh', '-c', `! gofmt -d ${GO_MODULE} | grep .`],
-      mend: () => ['gofmt', '-w', GO_MODULE]
+      files: ['*.go'],
+      check: ['sh', '-c', '! gofmt -d "$@" | grep .', 'gofmt'],
+      mend: ['gofmt', '-w']
     },
     {
       name: 'HCL is formatted (fmt)',
-      check: () => [findCli(root), 'fmt', '-check', '-diff', '-recursive', 'examples'],
-      mend: () => [findCli(root), 'fmt', '-recursive', 'examples']
+      files: ['*.tf'],
+      check: [findCli(root), 'fmt', '-check', '-diff'],
+      mend: [findCli(root), 'fmt']
     }
   ]
 }
 
+async function filesOf(root, ...args) {
+  const listed = await command('git', args, { cwd: root })
+  return listed.split('\n').filter(file => file && existsSync(join(root, file)))
+}
+
+function allFiles(root, patterns) {
+  return filesOf(root, 'ls-files', '--cached', '--others', '--exclude-standard', '--', ...patterns)
+}
+
+function stagedFiles(root, patterns) {
+  return filesOf(root, 'diff', '--cached', '--name-only', '--', ...patterns)
+}
+
 /** Puts every file into its formatter's form. */
 export async function format(root) {
-  for (const { mend } of formatters(root)) {
-    const [program, ...args] = await mend()
-    await command(program, args, { cwd: root })
+  for (const { files, mend } of formatters(root)) {
+    const [program, ...args] = mend
+    await command(program, [...args, ...(await allFiles(root, files))], { cwd: root })
   }
   return 0
 }
 
+/** Checks the form of what is about to be committed, and that what is generated from it goes with it; answers the exit code. */
+export async function checkStaged(root) {
+  const run = ([program, ...args]) => command(program, args, { cwd: root })
+  const forms = formatters(root).map(async ({ files, check }) => {
+    const staged = await stagedFiles(root, files)
+    if (staged.length > 0) await run([...check, ...staged])
+  })
+  const outcomes = await Promise.allSettled([...forms, checkGenerated(root, run)])
+  const failures = outcomes.flatMap(({ reason }) => reason ?? [])
+  for (const { detail, message } of failures) console.error(`${detail ?? ''}\n${message}`)
+  if (failures.length > 0) console.error('\nNothing is committed: `npm run format` and `npm run generate` put most things right.')
+  return failures.length > 0 ? 1 : 0
+}
+
+async function checkGenerated(root, run) {
+  if ((await stagedFiles(root, GENERATORS)).length === 0) return
+  await Promise.all(['bpf/build.mjs', 'provider/build.mjs'].map(script => run(['node', script, 'check'])))
+  const left = await filesOf(root, 'diff', '--name-only', '--', ...GENERATED)
+  if (left.length > 0) throw new Failure(`Generated files are not in the commit with what they follow from: git add ${left.join(' ')}`)
+}
+
 /** A digest of all generated files that are committed. */
 export async function generatedFiles(root) {
-  const listed = await command('git', ['ls-files', '*.gen.*', 'provider/shim/descriptor.json'], { cwd: root })
-  return contentStamp(root, { inputs: listed.split('\n').filter(Boolean) })
+  return contentStamp(root, { inputs: await filesOf(root, 'ls-files', ...GENERATED) })
 }
 
 /** Tests wait more than they compute, so there are more workers than processors. */
@@ -109,7 +145,7 @@ async function runChecks(root, tally, { generatedBefore }) {
     tally.add({ name, ...outcome })
   }
   await check('TypeScript types hold (tsc)', [join(root, 'node_modules/.bin/tsc'), '--noEmit'])
-  for (const { name, check: checking } of formatters(root)) await check(name, await checking())
+  for (const { name, files, check: checking } of formatters(root)) await check(name, [...checking, ...(await allFiles(root, files))])
   await check('Go is sound (go vet)', ['go', 'vet', './...'], join(root, GO_MODULE))
   const reproducible = generatedBefore === (await generatedFiles(root))
   tally.add({
