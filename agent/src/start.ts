@@ -46,6 +46,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   const store = await Store.open(options.state)
   const owned = {
     all: () => store.table<true>(NAMESPACES).keys(),
+    has: (netns: string) => store.table<true>(NAMESPACES).has(netns),
     add: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: true }]),
     remove: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: undefined }])
   }

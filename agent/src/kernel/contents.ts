@@ -34,10 +34,12 @@ export function readIndexes(map: BpfMap, indexes: number[]): Entries {
   return entries
 }
 
-/** `programs` by what a program array's entry says. */
-export function writeEntries(map: BpfMap, entries: Entries, programs: ReadonlyMap<string, Program>): void {
-  if (map.info.type === 'prog_array') for (const [key, value] of entries) map.putProgram(indexOf(key), programs.get(value)!)
-  else map.putAll([...entries].map(([key, value]) => [Buffer.from(key, 'hex'), Buffer.from(value, 'hex')]))
+/** `programs` are those that a program array's entries may name. */
+export function writeEntries(map: BpfMap, entries: Entries, programs: Iterable<Program>): void {
+  if (map.info.type === 'prog_array') {
+    const named = programsByValue(programs)
+    for (const [key, value] of entries) map.putProgram(indexOf(key), named.get(value)!)
+  } else map.putAll([...entries].map(([key, value]) => [Buffer.from(key, 'hex'), Buffer.from(value, 'hex')]))
 }
 
 export function deleteEntries(map: BpfMap, keys: string[]): void {
@@ -47,8 +49,17 @@ export function deleteEntries(map: BpfMap, keys: string[]): void {
   else for (const key of keys) map.delete(Buffer.from(key, 'hex'))
 }
 
-export function programsByValue(programs: Iterable<Program>): Map<string, Program> {
-  return new Map([...programs].map(program => [programValue(program.info.id), program]))
+function programsByValue(programs: Iterable<Program>): Map<string, Program> {
+  return new Map([...programs].map(program => [entryOf(program), program]))
+}
+
+/** The kernel is asked once for the number of a program, which never changes. */
+const known = new WeakMap<Program, string>()
+
+function entryOf(program: Program): string {
+  const value = known.get(program) ?? programValue(program.info.id)
+  known.set(program, value)
+  return value
 }
 
 function isZero(hex: string): boolean {

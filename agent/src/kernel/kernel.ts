@@ -86,8 +86,7 @@ export class Kernel {
     const { actual } = this
     switch (step.do) {
       case 'found':
-        await this.namespaces.found(step.key)
-        replace(actual.namespaces, this.namespaces.find())
+        if (await this.namespaces.found(step.key)) actual.namespaces.set(step.key, true)
         break
       case 'make':
         actual.devices.set(step.key, this.devices.make(step.wish, actual.devices.get(step.key)?.made, actual.hooks.has(step.key)))

@@ -98,7 +98,7 @@ export class LoadedObjects {
   }
 
   put(key: string, map: string, entries: Entries): void {
-    writeEntries(this.map(key, map), entries, new Map())
+    writeEntries(this.map(key, map), entries, [])
   }
 
   delete(key: string, map: string, keys: string[]): void {

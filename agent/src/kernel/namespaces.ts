@@ -8,6 +8,7 @@ import { hasNetns, netnsPath } from './devices'
 /** Names of the namespaces that inkev created, kept over restarts. */
 export interface OwnedNamespaces {
   all(): Iterable<string>
+  has(netns: string): boolean
   /** Outlives this process when it resolves. */
   add(netns: string): Promise<void>
   remove(netns: string): Promise<void>
@@ -24,12 +25,13 @@ export class Namespaces {
     return new Map([...this.owned.all()].map(name => [name, hasNetns(name)]))
   }
 
-  /** One that is there already stays its maker's. The intention is written down first: nothing is left behind, whenever the agent dies, and what is half made is made anew. */
-  async found(name: string): Promise<void> {
-    if (hasNetns(name)) return
-    if (this.find().has(name)) rmSync(netnsPath(name), { force: true })
+  /** Answers whether it is ours: one that is there already stays its maker's. The intention is written down first: nothing is left behind, whenever the agent dies, and what is half made is made anew. */
+  async found(name: string): Promise<boolean> {
+    if (hasNetns(name)) return this.owned.has(name)
+    if (this.owned.has(name)) rmSync(netnsPath(name), { force: true })
     await this.owned.add(name)
     this.net.createNetns(name).close()
+    return true
   }
 
   async dissolve(name: string): Promise<void> {

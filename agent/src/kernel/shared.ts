@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { Bpf, BpfMap, Program } from '@inkev/native'
 import { SHARED_MAPS } from '../plan/plan'
 import type { Entries } from '../plan/state'
-import { deleteEntries, programsByValue, readEntries, readIndexes, readSlots, writeEntries } from './contents'
+import { deleteEntries, readEntries, readIndexes, readSlots, writeEntries } from './contents'
 import type { Objects } from './objects'
 import type { Pins } from './pins'
 
@@ -68,7 +68,7 @@ export class SharedMaps {
   }
 
   put(name: string, entries: Entries, programs: Iterable<Program>): void {
-    writeEntries(this.maps.get(name)!, entries, programsByValue(programs))
+    writeEntries(this.maps.get(name)!, entries, programs)
   }
 
   delete(name: string, keys: string[]): void {
