@@ -323,13 +323,12 @@ interface Resident {
   addresses: string[]
 }
 
-function residentsOf({ ports, endpoints }: Desired, network: string): Resident[] {
-  const local = [...ports].filter(([, port]) => port.network === network)
-  const remote = [...endpoints].filter(([, endpoint]) => endpoint.network === network)
-  return [
-    ...local.map(([name, port]) => ({ owner: `${network}.${name}`, mac: macOf(name, port), addresses: port.ip_addresses })),
-    ...remote.map(([owner, { mac, addresses }]) => ({ owner, mac, addresses }))
-  ]
+/** A generator, as it is gone through for every port and endpoint of a large configuration. */
+function* residentsOf({ ports, endpoints }: Desired, network: string): Generator<Resident> {
+  for (const [name, port] of ports)
+    if (port.network === network) yield { owner: `${network}.${name}`, mac: macOf(name, port), addresses: port.ip_addresses }
+  for (const [owner, endpoint] of endpoints)
+    if (endpoint.network === network) yield { owner, mac: endpoint.mac, addresses: endpoint.addresses }
 }
 
 function requireNetns({ ports }: Desired, facts: HostFacts, name: string, { netns, ifname, create_netns }: WorkloadPort): void {
