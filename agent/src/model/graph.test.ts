@@ -4,7 +4,7 @@
 import { describe, expect, test } from '@jest/globals'
 import type { Desired, HostFacts } from './desired'
 import { buildGraph } from './graph'
-import { type Numbers, surroundingsOf } from './surroundings'
+import { type Numbers, Situation } from './surroundings'
 
 const facts: HostFacts = {
   name: 'edge-1',
@@ -129,7 +129,7 @@ describe('what lies around an instance', () => {
 
   test('of a network: its workloads, its remote hosts, and the functions that have addresses in it', () => {
     const graph = buildGraph(desired(all), facts)
-    const { bridge } = surroundingsOf(graph, numbers, graph.instances.get('networks/db')!)
+    const { bridge } = new Situation(graph, numbers).of(graph.instances.get('networks/db')!)
     expect(bridge).toMatchObject({ vni: 2, mtu: 1450, port_ids: [], peers: [2], stitched: [2] })
     expect(bridge!.endpoints).toEqual([
       { mac: '02:00:00:00:00:09', addresses: ['10.0.2.19'], peer: 2 },
@@ -139,7 +139,7 @@ describe('what lies around an instance', () => {
 
   test('of a router: the networks at its ports with all who live there', () => {
     const graph = buildGraph(desired(all), facts)
-    const { ports } = surroundingsOf(graph, numbers, graph.instances.get('functions/gateway')!)
+    const { ports } = new Situation(graph, numbers).of(graph.instances.get('functions/gateway')!)
     expect(ports.web).toMatchObject({ number: 0, network: { name: 'web', vni: 1, mtu: 1450, cidrs: ['10.0.1.0/24'] } })
     expect(ports.web!.network!.endpoints).toContainEqual({ mac: expect.any(String), addresses: ['10.0.1.11'], port_id: 1 })
     expect(ports.db!.network!.endpoints).toContainEqual({ mac: '02:00:00:00:00:09', addresses: ['10.0.2.19'], peer: 2 })
@@ -156,8 +156,8 @@ describe('what lies around an instance', () => {
       }
     }
     const graph = buildGraph(desired(through), facts)
-    expect(surroundingsOf(graph, numbers, graph.instances.get('functions/gateway')!).ports.web!.network?.name).toBe('web')
-    expect(surroundingsOf(graph, numbers, graph.instances.get('networks/web')!).bridge!.endpoints).toContainEqual({
+    expect(new Situation(graph, numbers).of(graph.instances.get('functions/gateway')!).ports.web!.network?.name).toBe('web')
+    expect(new Situation(graph, numbers).of(graph.instances.get('networks/web')!).bridge!.endpoints).toContainEqual({
       mac: expect.any(String),
       addresses: ['10.0.1.1'],
       bridge_port: 50

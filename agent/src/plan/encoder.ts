@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Map entries in bytes. Most entries of a pass are those of the pass before: they are encoded once.
+// Map entries in bytes. Most entries of a pass are those of the pass before, in the same order: they are encoded once.
 
 import { encodeEntries, type MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
 import type { Entries } from './state'
 
-type Encoded = [key: string, value: string]
+interface Encoded {
+  entry: Entry
+  key: string
+  value: string
+}
+
+/** So many entries may have gone from one place of a map; what follows more of them is encoded again. */
+const GONE_MAX = 16
 
 export class Encoder {
-  /** What each user of a map last encoded, by the entry as JSON. */
-  private readonly last = new Map<string, { spec: MapSpec; entries: Map<string, Encoded> }>()
+  /** What each user of a map last encoded. */
+  private readonly last = new Map<string, { spec: MapSpec; entries: Encoded[] }>()
 
   /** `user` tells maps of one name apart. Throws MismatchError where an entry is not of the map's types. */
   encode(user: string, specs: ReadonlyMap<string, MapSpec>, map: string, entries: Entry[]): Entries {
@@ -17,14 +24,9 @@ export class Encoder {
     if (!spec) throw new RangeError(`the object has no map ${map}`)
     const name = `${user} ${map}`
     const before = this.last.get(name)
-    const known = before?.spec === spec ? before.entries : new Map<string, Encoded>()
-    const now = new Map<string, Encoded>()
-    for (const entry of entries) {
-      const json = asJson(entry)
-      now.set(json, known.get(json) ?? encodeOne(spec, entry))
-    }
-    this.last.set(name, { spec, entries: now })
-    return new Map(now.values())
+    const encoded = encodeAll(spec, entries, before?.spec === spec ? before.entries : [])
+    this.last.set(name, { spec, entries: encoded })
+    return new Map(encoded.map(({ key, value }) => [key, value]))
   }
 
   forget(user: string): void {
@@ -32,12 +34,29 @@ export class Encoder {
   }
 }
 
-function encodeOne(spec: MapSpec, entry: Entry): Encoded {
-  const [[key, value]] = encodeEntries(spec, [entry]) as [[Buffer, Buffer]]
-  return [key.toString('hex'), value.toString('hex')]
+function encodeAll(spec: MapSpec, entries: Entry[], known: Encoded[]): Encoded[] {
+  let next = 0
+  return entries.map(entry => {
+    for (let n = next; n < known.length && n < next + GONE_MAX; n++)
+      if (isEqual(entry, known[n]!.entry)) {
+        next = n + 1
+        return known[n]!
+      }
+    return encodeOne(spec, entry)
+  })
 }
 
-/** Text that is equal for equal entries. */
-function asJson(entry: Entry): string {
-  return JSON.stringify(entry, (_, value) => (typeof value === 'bigint' ? `${value}n` : value))
+function encodeOne(spec: MapSpec, entry: Entry): Encoded {
+  const [[key, value]] = encodeEntries(spec, [entry]) as [[Buffer, Buffer]]
+  return { entry, key: key.toString('hex'), value: value.toString('hex') }
+}
+
+/** Whether plain values are equal. Asked of every entry in every pass. */
+function isEqual(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  const names = Object.keys(a)
+  if (names.length !== Object.keys(b).length) return false
+  for (const name of names) if (!isEqual(a[name as never], b[name as never])) return false
+  return true
 }

@@ -4,9 +4,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import { configEntry } from '@inkev/bpf/catalogue/config'
-import type { Image } from '@inkev/bpf/catalogue/define'
+import type { Image, Surroundings } from '@inkev/bpf/catalogue/define'
 import type { Graph, Instance } from '../model/graph'
-import { type Numbers, surroundingsOf } from '../model/surroundings'
+import { type Numbers, Situation } from '../model/surroundings'
 import { digestOf } from './digest'
 import type { Encoder } from './encoder'
 import type { ImageWish } from './state'
@@ -36,6 +36,8 @@ interface Made {
   object: string
   generation: Generation
   wish: ImageWish
+  /** Whether the image is the same at any generation. */
+  ageless: boolean
   labels: Image['labels']
 }
 
@@ -51,9 +53,10 @@ export class Images {
   make(graph: Graph, numbers: Numbers, stored: ReadonlyMap<string, Generation>): ImagesMade {
     for (const key of this.made.keys()) if (!graph.instances.has(key)) this.forget(key)
     const result: ImagesMade = { images: new Map(), generations: new Map(), failures: new Map() }
+    const situation = new Situation(graph, numbers)
     for (const [key, instance] of graph.instances)
       try {
-        const { wish, generation } = this.makeOne(graph, numbers, instance, stored.get(key))
+        const { wish, generation } = this.makeOne(instance, situation.of(instance), stored.get(key))
         result.images.set(key, wish)
         if (stored.get(key)?.digest !== generation.digest) result.generations.set(key, generation)
       } catch (error) {
@@ -72,10 +75,9 @@ export class Images {
     this.encoder.forget(key)
   }
 
-  private makeOne(graph: Graph, numbers: Numbers, instance: Instance, stored: Generation | undefined): Made {
+  private makeOne(instance: Instance, situation: Omit<Surroundings, 'generation'>, stored: Generation | undefined): Made {
     const { key, kind, config } = instance
     const { digest: object, spec } = this.objects.get(kind.kind)
-    const situation = surroundingsOf(graph, numbers, instance)
     const surroundings = JSON.stringify(situation)
     const before = this.made.get(key)
     const sameCode = before?.object === object && before.config === config
@@ -83,9 +85,17 @@ export class Images {
 
     const digest = digestOf(object, JSON.stringify(config), surroundings)
     const imageAt = (generation: number): Made => {
-      const image: Image = kind.image?.(config as never, { ...situation, generation }) ?? { maps: {} }
+      let ageless = true
+      const around: Surroundings = {
+        ...situation,
+        get generation() {
+          ageless = false
+          return generation
+        }
+      }
+      const image: Image = kind.image?.(config as never, around) ?? { maps: {} }
       const wish = encodeImage(this.encoder, spec.maps, instance, image)
-      return { config, surroundings, object, generation: { generation, digest }, wish, labels: image.labels }
+      return { config, surroundings, object, generation: { generation, digest }, wish, ageless, labels: image.labels }
     }
     const made = makeNext(imageAt, stored, digest, sameCode ? before : undefined)
     this.made.set(key, made)
@@ -98,7 +108,8 @@ function makeNext(imageAt: (generation: number) => Made, stored: Generation | un
   const last = stored?.generation ?? 0
   if (stored?.digest === digest) return imageAt(last)
   const again = before && before.generation.generation === last ? imageAt(last) : undefined
-  return again && isDeepStrictEqual(again.wish, before?.wish) ? again : imageAt(last + 1)
+  if (again && isDeepStrictEqual(again.wish, before?.wish)) return again
+  return again?.ageless ? { ...again, generation: { generation: last + 1, digest } } : imageAt(last + 1)
 }
 
 export function encodeImage(

@@ -123,10 +123,9 @@ function differs({ key, ifindex, object, program }: HookWish, { hooks, objects }
 
 /** What is to be put into a map and what to be deleted from it. */
 export function diffEntries(wished: Entries, held: Entries): { put: Entries; remove: string[] } {
-  return {
-    put: new Map([...wished].filter(([key, value]) => held.get(key) !== value)),
-    remove: [...held.keys()].filter(key => !wished.has(key))
-  }
+  const put: Entries = new Map()
+  for (const [key, value] of wished) if (held.get(key) !== value) put.set(key, value)
+  return { put, remove: [...held.keys()].filter(key => !wished.has(key)) }
 }
 
 const NOTHING: Entries = new Map()

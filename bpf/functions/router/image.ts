@@ -131,15 +131,26 @@ function neighboursOf(interfaces: Interface[], routes: Route[], { ports }: Surro
     const subnets = subnetsOf(each)
     const overrides = routes.map(({ destination }) => destination).filter(prefix => subnets.some(subnet => contains(subnet, prefix)))
     for (const { mac, addresses } of network?.endpoints ?? [])
-      for (const address of addresses.map(parseIp)) {
+      for (const address of parsed(addresses)) {
         const scope = scopeOf(address, port)
         if (mac === each.mac || !(scope > 0 || subnets.some(subnet => contains(subnet, address)))) continue
         const direct = scope === 0 && !overrides.some(prefix => contains(prefix, address))
-        neighbours.set(`${scope} ${address.family} ${address.value}`, {
-          key: { address: formatIp(address), scope },
-          value: { mac, port, direct }
-        })
+        neighbours.set(`${scope} ${address.text}`, { key: { address: address.text, scope }, value: { mac, port, direct } })
       }
   }
   return [...neighbours.values()]
+}
+
+interface Address extends Ip {
+  /** Canonical. */
+  text: string
+}
+
+/** The same lists come again with every image. */
+const lists = new WeakMap<string[], Address[]>()
+
+function parsed(addresses: string[]): Address[] {
+  const known = lists.get(addresses) ?? addresses.map(parseIp).map(ip => ({ ...ip, text: formatIp(ip) }))
+  lists.set(addresses, known)
+  return known
 }
