@@ -4,12 +4,12 @@
 import { formatIp, formatPrefix, type Ip, isHostAddress, networkOf, type Prefix, parseCidr, parseMac } from '../../catalogue/addresses'
 import type { Problem } from '../../catalogue/define'
 import { BUCKETS, GROUPS_MAX } from './ecmp'
-import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, subnetsOf } from './interfaces'
+import { contains, EMBEDDING, hostRoute, type Interface, interfacesOf, isLinkLocal, LINK_LOCAL, MULTICAST, subnetsOf } from './interfaces'
 import type { RouterConfig } from './router'
 import { byDestination, type Route, type Row, routesOf } from './routes'
 
 /** No host lives there and no route leads there: this host, loopback, multicast and reserved; in IPv6 also link-local and what embeds IPv4. */
-const RESERVED = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/64', 'fe80::/10', 'ff00::/8'].map(parseCidr)
+const RESERVED = [...['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3'].map(parseCidr), EMBEDDING, LINK_LOCAL, MULTICAST]
 
 export function checkRouter(config: RouterConfig): Problem[] {
   const interfaces = interfacesOf(config, '')

@@ -4,7 +4,7 @@
 import { formatIp, formatPrefix, type Ip, networkOf, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
 import type { Entry, Image, Surroundings, Value } from '../../catalogue/define'
 import { BUCKETS, hash, spread } from './ecmp'
-import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, linkLocal, subnetsOf } from './interfaces'
+import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, linkLocal, MULTICAST, subnetsOf } from './interfaces'
 import type { RouterConfig } from './router'
 import { byDestination, type Route, routesOf } from './routes'
 
@@ -16,7 +16,7 @@ type Record = { [field: string]: Value }
 const DEFAULT_MTU = 1500
 
 /** Destinations that are never forwarded, unless a longer route says otherwise (RFC 6890). IPv6 has its own in the program: they need no table. */
-const MARTIANS = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', 'ff00::/8'].map(parseCidr)
+const MARTIANS = [...['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(parseCidr), MULTICAST]
 
 /** Every route that goes nowhere in particular. */
 const NOWHERE: Record = { address: '::', scope: 0, port: 0 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The router's interfaces: their addresses on the link and above it, and which of them leads to an address.
 
-import { derivedMac, type Ip, normalise, type Prefix, parseInterfaceAddress, parseIp, parseMac } from '../../catalogue/addresses'
+import { derivedMac, type Ip, normalise, type Prefix, parseInterfaceAddress, parseMac } from '../../catalogue/addresses'
 import type { RouterConfig } from './router'
 
 export interface Interface {
@@ -47,7 +47,11 @@ export function hostRoute({ family, value }: Ip): Prefix {
   return { family, value, length: family === 4 ? 32 : 128 }
 }
 
-const LINK_LOCAL: Prefix = { ...parseIp('fe80::'), length: 10 }
+/** As numbers: to read IPv6 text Node compiles a pattern that takes longer than all else a process does at its start. */
+export const LINK_LOCAL: Prefix = { family: 6, value: 0xfe80n << 112n, length: 10 }
+export const MULTICAST: Prefix = { family: 6, value: 0xff00n << 112n, length: 8 }
+/** Of the unspecified and the loopback address, and of those that embed IPv4. */
+export const EMBEDDING: Prefix = { family: 6, value: 0n, length: 64 }
 
 export function isLinkLocal(address: Ip): boolean {
   return contains(LINK_LOCAL, address)
