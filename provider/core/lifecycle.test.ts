@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import { descriptor } from './descriptor'
-import { identityOf, upgrade, validate } from './lifecycle'
+import { identityOf, validate } from './lifecycle'
 import { resources } from './resources/index'
 import { type Members, UNKNOWN } from './value'
 import { complete } from './walk'
@@ -78,18 +78,10 @@ describe('a stitch without a name', () => {
   })
 })
 
-describe('identity and stored state', () => {
+describe('identity', () => {
   test('a port is known by its host and name', () => {
     expect(identityOf(resources.inkev_port!, { host: 'edge-1', name: 'p', mac: 'x' })).toEqual({ host: 'edge-1', name: 'p' })
     expect(identityOf(resources.inkev_port!, { name: 'p' })).toBeNull()
-  })
-
-  test('attributes that are gone are dropped, new ones are null', () => {
-    expect(upgrade(resources.inkev_network!, { name: 'n', gone: 1, subnets: { v4: { cidr: '10.0.0.0/8', gone: 1 } } })).toMatchObject({
-      name: 'n',
-      vni: null,
-      subnets: { v4: { cidr: '10.0.0.0/8', gateway: null } }
-    })
   })
 })
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of every resource: validate, plan, apply, read, import, upgrade. Written once; what differs is in the resource files.
+// The life of every resource: validate, plan, apply, read, import. Written once; what differs is in the resource files.
 
 import { nanoseconds } from '@inkev/bpf/catalogue/fields'
 import type { Stored } from './agent'
@@ -234,11 +234,6 @@ function identityFrom({ identity, type }: Resource, id: string): Members {
       detail: `${JSON.stringify(id)} does not name an ${type}: write ${identity.join('/')}.`
     }
   ])
-}
-
-/** The stored state in the shape of today’s schema: attributes that are gone are dropped, new ones are null until the next refresh. */
-export function upgrade({ attributes }: Resource, raw: Members): Members {
-  return complete(attributes, raw)
 }
 
 /** Null while a part of it is not known: OpenTofu refuses an identity that is half known. */

@@ -3,7 +3,6 @@
 
 import { schemaProblems } from './check'
 import { dataSources } from './data/index'
-import { descriptor } from './descriptor'
 import { type Diagnostic, errorDiagnostics, problemDiagnostic } from './diagnostics'
 import * as lifecycle from './lifecycle'
 import type { Private } from './placement'
@@ -16,6 +15,7 @@ import { World } from './world'
 
 export interface Request {
   call: number
+  method: string
   type: string
   config?: WireValue
   prior?: WireValue
@@ -24,8 +24,6 @@ export interface Request {
   identity?: WireValue
   private?: Private
   id?: string
-  raw?: Members
-  version?: number
 }
 
 export interface Response {
@@ -37,12 +35,15 @@ export interface Response {
   diagnostics?: Diagnostic[]
 }
 
+/** The digest of the descriptor, as the build has found it. */
+declare const DESCRIPTOR_SHA256: string
+
 /** What Configure made of the provider block. Each run of Terraform configures anew, so nothing outlives a run. */
 let world = new World(undefined)
 
 export const methods: Record<string, (request: Request, signal: AbortSignal) => Promise<Response>> = {
   async Handshake() {
-    return { sha256: descriptor().sha256 }
+    return { sha256: DESCRIPTOR_SHA256 }
   },
 
   async ValidateProvider({ config }) {
@@ -90,14 +91,6 @@ export const methods: Record<string, (request: Request, signal: AbortSignal) => 
 
   async Import({ type, id = '', identity }, signal) {
     return told(async () => onWire(await lifecycle.importState(resources[type]!, id, members(identity), world, signal)))
-  },
-
-  async Upgrade({ type, raw = {} }) {
-    return { state: toWire(lifecycle.upgrade(resources[type]!, raw)) }
-  },
-
-  async UpgradeIdentity({ raw = {} }) {
-    return { identity: toWire(raw) }
   },
 
   async ValidateData({ type, config }) {

@@ -26,8 +26,6 @@ type question struct {
 	Identity                         *tfprotov6.ResourceIdentityData
 	Private                          []byte
 	ID                               string
-	Raw                              *tfprotov6.RawState
-	Version                          int64
 }
 
 // reply holds what the core answered. It is not Given where there was no answer at all; the diagnostics then say why.
@@ -37,6 +35,16 @@ type reply struct {
 	Identity *tfprotov6.ResourceIdentityData
 	Private  []byte
 	Replace  []*tftypes.AttributePath
+}
+
+var errUnknownType = errors.New("this provider has no resource or data source of that type")
+
+// failed is the diagnostic of a failure that is no user's fault; none where there is no error.
+func failed(err error) []*tfprotov6.Diagnostic {
+	if err == nil {
+		return nil
+	}
+	return []*tfprotov6.Diagnostic{{Severity: tfprotov6.DiagnosticSeverityError, Summary: "The inkev provider failed", Detail: err.Error()}}
 }
 
 func (p *provider) itself() *subject {
@@ -62,14 +70,14 @@ func (p *provider) dataSource(name string) *subject {
 func (p *provider) ask(ctx context.Context, method string, about *subject, asked question) (reply, []*tfprotov6.Diagnostic) {
 	answer, diagnostics, err := p.exchange(ctx, method, about, asked)
 	if err != nil {
-		return reply{}, append(diagnostics, &tfprotov6.Diagnostic{Severity: tfprotov6.DiagnosticSeverityError, Summary: "The inkev provider failed", Detail: err.Error()})
+		return reply{}, append(diagnostics, failed(err)...)
 	}
 	return answer, diagnostics
 }
 
 func (p *provider) exchange(ctx context.Context, method string, about *subject, asked question) (reply, []*tfprotov6.Diagnostic, error) {
 	if about == nil {
-		return reply{}, nil, errors.New("this provider has no resource or data source of that type")
+		return reply{}, nil, errUnknownType
 	}
 	in, err := about.encode(asked)
 	if err != nil {
@@ -88,10 +96,7 @@ func (p *provider) exchange(ctx context.Context, method string, about *subject, 
 }
 
 func (s *subject) encode(asked question) (request, error) {
-	in := request{Type: s.name, ID: asked.ID, Version: asked.Version, Private: jsonOrNothing(asked.Private)}
-	if asked.Raw != nil {
-		in.Raw = asked.Raw.JSON
-	}
+	in := request{Type: s.name, ID: asked.ID, Private: jsonOrNothing(asked.Private)}
 	var identity *tfprotov6.DynamicValue
 	if asked.Identity != nil {
 		identity = asked.Identity.IdentityData
@@ -168,6 +173,17 @@ func (s *subject) presumedState(req *tfprotov6.ApplyResourceChangeRequest) *tfpr
 		return req.PriorState
 	}
 	return &state
+}
+
+// inShape reads what an earlier version stored: attributes that are gone are dropped, new ones are null until the next refresh.
+func inShape(stored *tfprotov6.RawState, valueType tftypes.Type) (*tfprotov6.DynamicValue, error) {
+	lenient := tfprotov6.UnmarshalOpts{ValueFromJSONOpts: tftypes.ValueFromJSONOpts{IgnoreUndefinedAttributes: true}}
+	value, err := stored.UnmarshalWithOpts(valueType, lenient)
+	if err != nil {
+		return nil, fmt.Errorf("the stored state does not fit the schema: %w", err)
+	}
+	encoded, err := tfprotov6.NewDynamicValue(valueType, value)
+	return &encoded, err
 }
 
 func dynamic(wire wireValue, valueType tftypes.Type) (*tfprotov6.DynamicValue, error) {

@@ -43,10 +43,18 @@ type core struct {
 	calls   atomic.Uint64
 	once    sync.Once
 	err     error
-	conn    *grpc.ClientConn
 	mutex   sync.Mutex
 	process *process
 	stopped bool
+
+	// stream carries all calls; sending is held by who sends.
+	stream  grpc.ClientStream
+	sending sync.Mutex
+	// waiting holds a chan *response for each call under way.
+	waiting sync.Map
+	// ended is closed when no more answers come, for the reason lost.
+	ended chan struct{}
+	lost  error
 }
 
 // process is one running Node: its lifeline is the write end of its standard input, and to close it is to ask it to exit.
@@ -58,7 +66,7 @@ type process struct {
 }
 
 func newCore(script, sha256 string) *core {
-	return &core{script: script, sha256: sha256}
+	return &core{script: script, sha256: sha256, ended: make(chan struct{})}
 }
 
 // call asks the core. A cancelled context is told to the core, which then answers what it had done until then.
@@ -66,25 +74,60 @@ func (c *core) call(ctx context.Context, method string, in request) (*response, 
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	in.Call = c.calls.Add(1)
+	in.Call, in.Method = c.calls.Add(1), method
 	patient, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	defer context.AfterFunc(ctx, func() {
 		time.AfterFunc(cancelLimit, giveUp)
-		c.invoke(patient, "Cancel", request{Call: in.Call})
+		c.send(request{Call: in.Call, Method: "Cancel"})
 	})()
 
-	out, err := c.invoke(patient, method, in)
+	out, err := c.exchange(patient, in)
 	if err != nil {
 		return nil, c.explain(method, err)
 	}
 	return out, nil
 }
 
-func (c *core) invoke(ctx context.Context, method string, in request) (*response, error) {
-	var out response
-	err := c.conn.Invoke(ctx, "/inkev.provider.Core/"+method, in, &out)
-	return &out, err
+// exchange sends a request and waits for its answer, for as long as the context lasts.
+func (c *core) exchange(ctx context.Context, in request) (*response, error) {
+	answered := make(chan *response, 1)
+	c.waiting.Store(in.Call, answered)
+	defer c.waiting.Delete(in.Call)
+	if err := c.send(in); err != nil {
+		return nil, err
+	}
+	select {
+	case out := <-answered:
+		if out.Error != "" {
+			return nil, errors.New(out.Error)
+		}
+		return out, nil
+	case <-c.ended:
+		return nil, c.lost
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *core) send(in request) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	return c.stream.SendMsg(in)
+}
+
+// listen hands each answer to the call that waits for it.
+func (c *core) listen() {
+	defer close(c.ended)
+	for {
+		out := new(response)
+		if c.lost = c.stream.RecvMsg(out); c.lost != nil {
+			return
+		}
+		if answered, waits := c.waiting.LoadAndDelete(out.Call); waits {
+			answered.(chan *response) <- out
+		}
+	}
 }
 
 // explain says why a call failed: the core's last words where it died, else the error itself.
@@ -111,9 +154,10 @@ func (c *core) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.conn, err = grpcOver(socket); err != nil {
-		return err
+	if c.stream, err = converseOver(ctx, socket); err != nil {
+		return c.explain("start", err)
 	}
+	go c.listen()
 	return c.greet(ctx)
 }
 
@@ -136,7 +180,7 @@ func (c *core) dial(ctx context.Context) (net.Conn, error) {
 func (c *core) greet(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	answer, err := c.invoke(limited, "Handshake", request{})
+	answer, err := c.exchange(limited, request{Method: "Handshake"})
 	if err != nil {
 		return c.explain("start", err)
 	}
@@ -153,6 +197,15 @@ func (c *core) stop() {
 	if c.process != nil {
 		c.process.stop()
 	}
+}
+
+// converseOver opens the stream. It ends with the connection, which is the core's.
+func converseOver(ctx context.Context, socket net.Conn) (grpc.ClientStream, error) {
+	conn, err := grpcOver(socket)
+	if err != nil {
+		return nil, err
+	}
+	return conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inkev.provider.Core/Converse")
 }
 
 func grpcOver(socket net.Conn) (*grpc.ClientConn, error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -32,6 +33,7 @@ func serve(debug bool) error {
 		return err
 	}
 	useWritableTemp()
+	beQuietUnread()
 	core := newCore(scriptPath(), described.SHA256)
 	defer core.stop()
 
@@ -77,4 +79,15 @@ func useWritableTemp() {
 		os.Setenv("TMPDIR", dir)
 		return
 	}
+}
+
+// beQuietUnread keeps the plugin library from writing a log of every call, which Terraform would parse and drop, where nobody asked for one.
+func beQuietUnread() {
+	for _, variable := range os.Environ() {
+		if strings.HasPrefix(variable, "TF_LOG") {
+			return
+		}
+	}
+	os.Setenv("TF_LOG_SDK", "off")
+	os.Setenv("TF_LOG_SDK_PROTO", "off")
 }

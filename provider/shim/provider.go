@@ -79,14 +79,23 @@ func (p *provider) ValidateResourceConfig(ctx context.Context, req *tfprotov6.Va
 	return &tfprotov6.ValidateResourceConfigResponse{Diagnostics: diagnostics}, nil
 }
 
-func (p *provider) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
-	answer, diagnostics := p.ask(ctx, "Upgrade", p.resource(req.TypeName), question{Raw: req.RawState, Version: req.Version})
-	return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: answer.State, Diagnostics: diagnostics}, nil
+// UpgradeResourceState is asked of every object of every plan, so it is answered here: see inShape.
+func (p *provider) UpgradeResourceState(_ context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	resource := p.resource(req.TypeName)
+	if resource == nil {
+		return &tfprotov6.UpgradeResourceStateResponse{Diagnostics: failed(errUnknownType)}, nil
+	}
+	state, err := inShape(req.RawState, resource.value)
+	return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: state, Diagnostics: failed(err)}, nil
 }
 
-func (p *provider) UpgradeResourceIdentity(ctx context.Context, req *tfprotov6.UpgradeResourceIdentityRequest) (*tfprotov6.UpgradeResourceIdentityResponse, error) {
-	answer, diagnostics := p.ask(ctx, "UpgradeIdentity", p.resource(req.TypeName), question{Raw: req.RawIdentity, Version: req.Version})
-	return &tfprotov6.UpgradeResourceIdentityResponse{UpgradedIdentity: answer.Identity, Diagnostics: diagnostics}, nil
+func (p *provider) UpgradeResourceIdentity(_ context.Context, req *tfprotov6.UpgradeResourceIdentityRequest) (*tfprotov6.UpgradeResourceIdentityResponse, error) {
+	resource := p.resource(req.TypeName)
+	if resource == nil {
+		return &tfprotov6.UpgradeResourceIdentityResponse{Diagnostics: failed(errUnknownType)}, nil
+	}
+	identity, err := inShape(req.RawIdentity, resource.identity)
+	return &tfprotov6.UpgradeResourceIdentityResponse{UpgradedIdentity: &tfprotov6.ResourceIdentityData{IdentityData: identity}, Diagnostics: failed(err)}, nil
 }
 
 func (p *provider) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {

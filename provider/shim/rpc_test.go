@@ -395,7 +395,7 @@ func TestImportFindsAnObjectByItsNameAndTheNextPlanIsEmpty(t *testing.T) {
 func TestStoredStateOfAnotherSchemaIsBroughtUpToDate(t *testing.T) {
 	tf := startTerraform(t)
 	answer, err := tf.UpgradeResourceState(context.Background(), &tfprotov6.UpgradeResourceStateRequest{
-		TypeName: "inkev_network", RawState: &tfprotov6.RawState{JSON: []byte(`{"name":"web","vni":100,"gone":true}`)},
+		TypeName: "inkev_network", RawState: &tfprotov6.RawState{JSON: []byte(`{"name":"web","vni":100,"gone":true,"subnets":{"v4":{"cidr":"10.0.0.0/8","gone":1}}}`)},
 	})
 	tf.must(err)
 	tf.succeed(answer.Diagnostics)

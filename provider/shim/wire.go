@@ -14,6 +14,7 @@ import (
 type request struct {
 	// Call names this request, so that a later Cancel can mean it.
 	Call     uint64          `json:"call"`
+	Method   string          `json:"method"`
 	Type     string          `json:"type,omitempty"`
 	Config   *wireValue      `json:"config,omitempty"`
 	Prior    *wireValue      `json:"prior,omitempty"`
@@ -23,12 +24,12 @@ type request struct {
 	Private  json.RawMessage `json:"private,omitempty"`
 	// ID is what the user gave to `terraform import`.
 	ID string `json:"id,omitempty"`
-	// Raw is a stored state or identity, as Terraform's state file holds it, and Version its schema's.
-	Raw     json.RawMessage `json:"raw,omitempty"`
-	Version int64           `json:"version,omitempty"`
 }
 
 type response struct {
+	// Call is the request's. Error is the trace of a method that failed in a way it should not.
+	Call        uint64           `json:"call"`
+	Error       string           `json:"error"`
 	SHA256      string           `json:"sha256"`
 	State       *wireValue       `json:"state"`
 	Identity    *wireValue       `json:"identity"`
