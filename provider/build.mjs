@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { buildSync } from 'esbuild'
+import { build } from 'esbuild'
 
 const VERSION = '0.1.0'
 const folder = import.meta.dirname
@@ -13,13 +13,22 @@ const at = (...parts) => join(folder, ...parts)
 
 const DESCRIPTOR = at('shim/descriptor.json')
 
-if (process.argv[2] === 'check') check()
-else build()
+/** The client half of grpc-js, which would be loaded at every start. */
+const withoutClient = {
+  name: 'without client',
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^\.\/make-client$/ }, ({ path }) => ({ path, namespace: 'nothing' }))
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }))
+  }
+}
 
-function build() {
-  bundle('main.ts', 'core.cjs')
-  const described = describe()
+if (process.argv[2] === 'check') await check()
+else await compile()
+
+async function compile() {
+  const described = await describe()
   if (isStale(described)) writeFileSync(DESCRIPTOR, described)
+  await bundle('main.ts', 'core.cjs', { DESCRIPTOR_SHA256: JSON.stringify(JSON.parse(described).sha256) })
 
   mkdirSync(at('dist'), { recursive: true })
   rmSync(at('dist/core.cjs'), { force: true })
@@ -28,15 +37,15 @@ function build() {
   execFileSync('go', ['build', '-trimpath', '-ldflags', '-s -w', '-o', binary, '.'], { cwd: at('shim'), stdio: 'inherit' })
 }
 
-function check() {
-  if (!isStale(describe())) return
+async function check() {
+  if (!isStale(await describe())) return
   console.error('provider: shim/descriptor.json is not as generated: run `node provider/build.mjs`')
   process.exitCode = 1
 }
 
 /** The schemas, as the core tells them. */
-function describe() {
-  bundle('describe.ts', 'describe.cjs')
+async function describe() {
+  await bundle('describe.ts', 'describe.cjs')
   return execFileSync('node', [at('core/dist/describe.cjs')], { encoding: 'utf8', maxBuffer: 64 << 20 })
 }
 
@@ -45,18 +54,20 @@ function isStale(described) {
   return !existsSync(DESCRIPTOR) || readFileSync(DESCRIPTOR, 'utf8') !== described
 }
 
-function bundle(source, target) {
-  buildSync({
+async function bundle(source, target, define = {}) {
+  await build({
     entryPoints: [at('core', source)],
     outfile: at('core/dist', target),
     bundle: true,
     platform: 'node',
     format: 'cjs',
+    define,
     target: 'node20',
     minifySyntax: true,
     minifyWhitespace: true,
     // grpc-js needs it for its own diagnostics service only, which the core does not offer.
     external: ['@grpc/proto-loader'],
+    plugins: [withoutClient],
     legalComments: 'none',
     logLevel: 'warning'
   })
