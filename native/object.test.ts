@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { type BpfObject, type LoadOptions, native } from '.'
+import { type BpfObject, type BpfTemplate, type ElfOptions, type InstanceOptions, type LoadOptions, native } from '.'
 import { compile, errorOf, frame, rejectionOf, u32, u64, withDirectory } from './testing'
 
 const { bpf } = native
@@ -159,6 +159,87 @@ describe('loading', () => {
     await Promise.all(Array.from({ length: 20 }, () => load()))
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(0)
+  })
+})
+
+describe('a template', () => {
+  const opened: BpfTemplate[] = []
+  afterEach(() => {
+    for (const template of opened.splice(0)) template.close()
+  })
+
+  function templateOf(options: Partial<ElfOptions> = {}): BpfTemplate {
+    const template = bpf.template({ elf, name: 'sample', ...options })
+    opened.push(template)
+    return template
+  }
+
+  async function loaded(template: BpfTemplate, options: InstanceOptions = {}): Promise<BpfObject> {
+    const object = await template.load(options)
+    open.push(object)
+    return object
+  }
+
+  test('makes the same of every load, and each load has maps of its own', async () => {
+    const template = templateOf()
+    const [first, second] = [await loaded(template), await loaded(template)]
+    expect(run(second).verdict).toBe(109)
+    expect(first.maps.get('.bss')!.get(u32(0))).toEqual(u64(0))
+    expect(second.maps.get('.bss')!.get(u32(0))).toEqual(u64(1))
+    expect([...second.programs.keys()]).toEqual([...first.programs.keys()])
+    expect([...second.maps.keys()]).toEqual([...first.maps.keys()])
+    for (const [name, map] of second.maps) expect(map.info).toEqual({ ...first.maps.get(name)!.info, id: map.info.id })
+    const [one, other] = [first, second].map(object => object.programs.get('remember_the_length')!.info)
+    expect(other).toMatchObject({ name: one!.name, tag: one!.tag, type: one!.type })
+  })
+
+  test('what one load sets is not there in the next', async () => {
+    const template = templateOf()
+    const set = { rodata: { instance: u32(20), runs: u64(41) }, maxEntries: { lengths_by_instance: 1 } }
+    const objects = [await loaded(template, set), await loaded(template), await loaded(template, set)]
+    expect(objects.map(object => run(object).verdict)).toEqual([122, 109, 122])
+    expect(objects.map(({ maps }) => maps.get('lengths_by_instance')!.info.maxEntries)).toEqual([1, 16, 1])
+    expect(objects.map(({ maps }) => maps.get('.bss')!.get(u32(0)))).toEqual([u64(42), u64(1), u64(42)])
+    expect(errorOf(() => objects[2]!.maps.get('.rodata')!.put(u32(0), Buffer.alloc(8))).code).toBe('EPERM')
+  })
+
+  test('loads share a map', async () => {
+    const template = templateOf()
+    const shared = (await loaded(template)).maps.get('lengths_by_instance')!
+    const second = await loaded(template, { rodata: { instance: u32(2) }, reuse: { lengths_by_instance: shared } })
+    run(second)
+    expect(shared.keys()).toEqual([u32(2)])
+  })
+
+  test('immediates are replaced in the code of each load', async () => {
+    const template = templateOf({ elf: compile('SEC("tc") int answer(struct __sk_buff *skb) { return 0x6b656e69; }') })
+    const verdicts = []
+    for (const number of [7, 8]) {
+      const object = await loaded(template, { immediates: { 1801809513: number } })
+      verdicts.push(object.programs.get('answer')!.testRun({ data: frame() }).verdict)
+    }
+    expect(verdicts).toEqual([7, 8])
+  })
+
+  test('a later load is refused as the first would be', async () => {
+    const template = templateOf()
+    await loaded(template)
+    const missing = await rejectionOf(template.load({ rodata: { instanz: u32(1) } }))
+    expect(missing.message).toBe('cannot load object "sample": the object has no variable "instanz" (EINVAL)')
+    const source = `
+      const volatile __u32 offset = 0;
+      SEC("tc") int reads(struct __sk_buff *skb) { return offset ? *(int *)(long)skb->data : 0; }`
+    const sometimes = templateOf({ elf: compile(source) })
+    await loaded(sometimes)
+    expect((await rejectionOf(sometimes.load({ rodata: { offset: u32(1) } }))).log).toContain('invalid access to packet')
+  })
+
+  test('loads under way outlive it, and it loads nothing after it is closed', async () => {
+    const template = templateOf()
+    const loads = [loaded(template), loaded(template)]
+    template.close()
+    for (const object of await Promise.all(loads)) expect(run(object).verdict).toBe(109)
+    expect(errorOf(() => template.load({})).code).toBe('CLOSED')
   })
 })
 

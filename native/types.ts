@@ -132,17 +132,34 @@ export interface Link extends Handle {
   detach(): void
 }
 
-export interface LoadOptions {
+export interface ElfOptions {
   /** The ELF object: a path or the bytes. */
   elf: string | Uint8Array
   /** Prefix of the names of its data sections' maps in the kernel (`router.rodata`). Default: the path's last part. */
   name?: string
+}
+
+/** What may differ from one load of an object to the next. */
+export interface InstanceOptions {
   /** Initial contents of global variables (of `.rodata`, `.data`, `.bss`): variable name → bytes. Layout comes from BTF: see bpf/catalogue/btf.ts. */
   rodata?: Record<string, Uint8Array>
   /** Maps that exist already: map name in the ELF → an open map. EINVAL names both layouts (type, key and value size) when they differ. */
   reuse?: Record<string, BpfMap>
   /** Map name → number of entries, before creation. */
   maxEntries?: Record<string, number>
+  /** Numbers in the code: every move of the immediate that is the key becomes one of the value. */
+  immediates?: Record<number, number>
+}
+
+export type LoadOptions = ElfOptions & InstanceOptions
+
+/**
+ * An object that is to be loaded often. libbpf resolves it against the running kernel at the first load; the further ones cost only what the kernel does. Objects
+ * live on when it is closed.
+ */
+export interface BpfTemplate extends Handle {
+  /** As `Bpf.load`. */
+  load(options: InstanceOptions): Promise<BpfObject>
 }
 
 /**
@@ -165,6 +182,8 @@ export interface ClsactPlace {
 export interface Bpf {
   /** Opens, sets constants, reuses maps and loads, off the event loop. Rejects with `NativeError`, the verifier's log in `log`. */
   load(options: LoadOptions): Promise<BpfObject>
+  /** Looks at nothing yet: what is wrong with the ELF is said by its loads. */
+  template(options: ElfOptions): BpfTemplate
   /** `inner` is the pattern of the maps that a map of maps may hold. */
   createMap(options: {
     name: string

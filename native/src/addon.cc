@@ -55,6 +55,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports)
 	Program::define(env);
 	Link::define(env);
 	BpfObject::define(env);
+	BpfTemplate::define(env);
 	Watch::define(env);
 	Netns::define(env);
 	Netlink::define(env);

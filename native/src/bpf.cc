@@ -8,6 +8,7 @@
 #include "bpf_object.h"
 #include "bpf_program.h"
 #include "bpf_ring.h"
+#include "bpf_template.h"
 #include "libbpf_log.h"
 #include "value.h"
 
@@ -98,9 +99,11 @@ static Napi::Value query_tcx(const Napi::CallbackInfo &info)
 Napi::Object export_bpf(Napi::Env env)
 {
 	redirect_libbpf_log();
+	register_templates();
 
 	auto exports = Napi::Object::New(env);
 	exports["load"] = Napi::Function::New(env, load, "load");
+	export_function<create_template>(exports, "template");
 	export_function<create_map>(exports, "createMap");
 	export_function<open_path<BpfMap, BpfKind::map>>(exports, "openMap");
 	export_function<open_id<BpfMap, BpfKind::map>>(exports, "openMapById");
