@@ -6,8 +6,6 @@ export interface Elf {
   section(name: string): Buffer | undefined
   /** Global functions in executable sections, but for `.text`, whose functions are called and never attached. */
   functions: { name: string; section: string }[]
-  /** The instructions, section by section: views of the bytes that were given. */
-  code: Buffer[]
 }
 
 interface Section {
@@ -44,8 +42,7 @@ export function readElf(bytes: Uint8Array): Elf {
       const found = sections.find(section => section.name === name)
       return found && contents(found)
     },
-    functions: symbols ? readFunctions(contents(symbols), contents(sections[symbols.link]!), sections) : [],
-    code: sections.filter(({ flags }) => flags & FLAG_EXECUTABLE).map(contents)
+    functions: symbols ? readFunctions(contents(symbols), contents(sections[symbols.link]!), sections) : []
   }
 }
 

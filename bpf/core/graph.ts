@@ -11,6 +11,9 @@ export const INSTANCE_OVERLAY = 3
 export const INSTANCE_REPLICA = 4
 export const INSTANCE_FIRST = 16
 
+/** Stands in the code of a function for its instance number: its loader replaces the immediate. */
+export const INSTANCE_MARK = 0x6b656e69
+
 /** The two ports of a kind that can stand in a workload port's chain. */
 export const INSIDE = 0
 export const OUTSIDE = 1

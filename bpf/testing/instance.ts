@@ -9,7 +9,7 @@ import { configEntry } from '../catalogue/config'
 import { type Entry, type FunctionKind, type Image, portNames, type Surroundings, type Value } from '../catalogue/define'
 import { validateConfig } from '../catalogue/validate'
 import { coreCounters } from '../core/core'
-import { numbered } from '../core/number'
+import { INSTANCE_MARK } from '../core/graph'
 
 const BUILD = join(__dirname, '../build')
 
@@ -146,7 +146,7 @@ async function loadObject(name: string, { number, sizes = {}, share }: Placement
   const known = (map: string) => spec.maps.has(map)
   const reuse = Object.fromEntries([...(share ?? [])].filter(([map]) => known(map)))
   const maxEntries = Object.fromEntries(Object.entries(sizes).filter(([map]) => known(map) && !(map in reuse)))
-  return [await explained({ elf: numbered(elf, number), name, reuse, maxEntries }), spec]
+  return [await explained({ elf, name, reuse, maxEntries, immediates: { [INSTANCE_MARK]: number } }), spec]
 }
 
 /** Where the verifier refuses, its last lines are what a reader wants to see. */

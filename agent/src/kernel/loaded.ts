@@ -4,8 +4,8 @@
 import { basename } from 'node:path'
 import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
-import { numbered } from '@inkev/bpf/core/number'
-import type { Bpf, BpfMap, Program } from '@inkev/native'
+import { INSTANCE_MARK } from '@inkev/bpf/core/graph'
+import type { Bpf, BpfMap, BpfTemplate, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
 import { type CompiledObject, layoutOf, type Objects } from './objects'
@@ -24,6 +24,7 @@ const LAYOUT_SUFFIX = '_00000000'.length
 
 export class LoadedObjects {
   private readonly running = new Map<string, Running>()
+  private readonly templates = new Map<string, BpfTemplate>()
 
   constructor(
     private readonly bpf: Bpf,
@@ -46,9 +47,8 @@ export class LoadedObjects {
     const compiled = this.objects.get(wish.object)
     const own = this.openPinned(wish, compiled)
     try {
-      const { programs, maps } = await this.bpf.load({
-        elf: numbered(compiled.elf, wish.id),
-        name: wish.object,
+      const { programs, maps } = await this.template(compiled).load({
+        immediates: { [INSTANCE_MARK]: wish.id },
         reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
         maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
       })
@@ -126,6 +126,14 @@ export class LoadedObjects {
   close(): void {
     for (const running of this.running.values()) closeAll(running)
     this.running.clear()
+    for (const template of this.templates.values()) template.close()
+    this.templates.clear()
+  }
+
+  private template({ name, elf }: CompiledObject): BpfTemplate {
+    const template = this.templates.get(name) ?? this.bpf.template({ elf, name })
+    this.templates.set(name, template)
+    return template
   }
 
   private adoptOne(key: string, active: ReadonlySet<string>): ObjectFact | undefined {

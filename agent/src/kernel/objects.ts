@@ -58,8 +58,16 @@ function unusable(path: string, reason: string, cause?: unknown): InkevError {
  * Names the layout of a map: type, sizes, and where each field of its records lies. Maps of one layout can be taken over by another version of the program.
  */
 export function layoutOf(map: MapSpec, maxEntries: number): string {
-  const fields = [map.key, map.value].map(codec => (codec ? describe(codec.decode(ramp(codec.size))) : ''))
-  return digestOf([map.type, map.keySize, map.valueSize, maxEntries, map.flags, ...fields].join(' ')).slice(0, 8)
+  return digestOf([map.type, map.keySize, map.valueSize, maxEntries, map.flags, fieldsOf(map)].join(' ')).slice(0, 8)
+}
+
+const fields = new WeakMap<MapSpec, string>()
+
+/** Found out once for each map, as every instance of a function asks for it. */
+function fieldsOf(map: MapSpec): string {
+  const known = fields.get(map) ?? [map.key, map.value].map(codec => (codec ? describe(codec.decode(ramp(codec.size))) : '')).join(' ')
+  fields.set(map, known)
+  return known
 }
 
 /** Bytes that tell their own place, so that the decoded record shows where each field was read. */

@@ -2,6 +2,7 @@
 // The maps that all objects share: the panel, the stitches, the workloads, the other hosts.
 
 import { setTimeout } from 'node:timers/promises'
+import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Bpf, BpfMap, Program } from '@inkev/native'
 import { SHARED_MAPS } from '../plan/plan'
 import type { Entries } from '../plan/state'
@@ -21,6 +22,7 @@ const SLOT_MAPS = ['panel', 'stitches']
 
 export class SharedMaps {
   private readonly maps = new Map<string, BpfMap>()
+  private specs: ReadonlyMap<string, MapSpec> | undefined
 
   constructor(
     private readonly bpf: Bpf,
@@ -92,8 +94,9 @@ export class SharedMaps {
     this.maps.clear()
   }
 
-  private declared() {
-    return new Map(ROAD.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
+  private declared(): ReadonlyMap<string, MapSpec> {
+    this.specs ??= new Map(ROAD.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
+    return this.specs
   }
 }
 
