@@ -133,12 +133,11 @@ static __always_inline bool write_reply_ipv6(struct __sk_buff *skb, const ip_t *
 }
 
 /* Writes the headers of a reply with `payload` bytes behind its IP header, from address `from` to
- * the packet's sender. */
-static __always_inline bool write_reply_headers(struct __sk_buff *skb, const struct packet *packet,
-						const ip_t *from, protocol_t protocol,
-						__u32 payload)
+ * the packet's sender. Global, so that the verifier walks it once and not for every caller. */
+__noinline bool write_reply_headers(struct __sk_buff *skb, const struct packet *packet,
+				    const ip_t *from, __u32 protocol, __u32 payload)
 {
-	if (!swap_macs(skb))
+	if (!packet || !from || !swap_macs(skb))
 		return false;
 	if (packet->family == 4)
 		return write_reply_ipv4(skb, from, &packet->source, protocol, payload);

@@ -272,6 +272,7 @@ static __always_inline bool hides_flags(protocol_t protocol, __u32 fragment_offs
 	return protocol == IPPROTO_TCP && fragment_offset == 1;
 }
 
+/* The IP header; parse_transport() goes on. */
 static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *packet, __u32 l3,
 				       bool quoted)
 {
@@ -303,8 +304,7 @@ static __always_inline bool parse_ipv4(struct __sk_buff *skb, struct packet *pac
 		packet->fragment_id = ip->id;
 		packet->fragment_offset = (fragment & IP_OFFSET) * 8;
 	}
-	return !hides_flags(ip->protocol, fragment & IP_OFFSET) &&
-	       parse_transport(skb, packet, quoted);
+	return !hides_flags(ip->protocol, fragment & IP_OFFSET);
 }
 
 static __always_inline bool is_extension(protocol_t protocol)
@@ -323,6 +323,52 @@ struct extensions {
 	__u32 fragment_offset;
 };
 
+struct extension_walk {
+	struct __sk_buff *skb;
+	struct extensions found; /* so far */
+	bool malformed;
+};
+
+static __always_inline bool is_at_end(const struct extensions *found)
+{
+	return found->fragment == LATER_FRAGMENT || !is_extension(found->protocol);
+}
+
+static long read_extension(__u32 n, struct extension_walk *walk)
+{
+	struct extensions *found = &walk->found;
+	struct {
+		protocol_t next;
+		__u8 length;
+		__be16 fragment;
+		__u32 identification; /* where it is a fragment header; any has 8 bytes */
+	} extension;
+
+	if (is_at_end(found))
+		return 1;
+	walk->malformed = bpf_skb_load_bytes(walk->skb, found->l4, &extension, sizeof(extension));
+	if (walk->malformed)
+		return 1;
+	if (found->protocol == IPPROTO_FRAGMENT) {
+		__u32 place = bpf_ntohs(extension.fragment) >> 3;
+
+		walk->malformed = hides_flags(extension.next, place);
+		if (place)
+			found->fragment = LATER_FRAGMENT;
+		else if (extension.fragment & bpf_htons(1))
+			found->fragment = FIRST_FRAGMENT;
+		found->fragment_id = extension.identification;
+		found->fragment_offset = place * 8;
+		found->l4 += 8;
+	} else if (found->protocol == IPPROTO_AH) {
+		found->l4 += (extension.length + 2) * 4;
+	} else {
+		found->l4 += (extension.length + 1) * 8;
+	}
+	found->protocol = extension.next;
+	return walk->malformed;
+}
+
 /*
  * Walks the extension headers, from the first, which is of type `protocol`, to the transport header
  * or a later fragment's payload. False if they are cut short or too many. Global, so that the
@@ -331,46 +377,16 @@ struct extensions {
 __noinline bool parse_extensions(struct __sk_buff *skb, __u32 offset, __u32 protocol,
 				 struct extensions *found)
 {
-	__u32 fragment = WHOLE;
+	struct extension_walk walk = {.skb = skb, .found = {.l4 = offset, .protocol = protocol}};
 
 	if (!found)
 		return false;
-	for (int i = 0; i < EXTENSIONS_MAX && is_extension(protocol) && fragment != LATER_FRAGMENT;
-	     i++) {
-		struct {
-			protocol_t next;
-			__u8 length;
-			__be16 fragment;
-			__u32 identification; /* where it is a fragment header; any has 8 bytes */
-		} extension;
-
-		if (bpf_skb_load_bytes(skb, offset, &extension, sizeof(extension)))
-			return false;
-		if (protocol == IPPROTO_FRAGMENT) {
-			__u32 place = bpf_ntohs(extension.fragment) >> 3;
-
-			if (hides_flags(extension.next, place))
-				return false;
-			if (place)
-				fragment = LATER_FRAGMENT;
-			else if (extension.fragment & bpf_htons(1))
-				fragment = FIRST_FRAGMENT;
-			found->fragment_id = extension.identification;
-			found->fragment_offset = place * 8;
-			offset += 8;
-		} else if (protocol == IPPROTO_AH) {
-			offset += (extension.length + 2) * 4;
-		} else {
-			offset += (extension.length + 1) * 8;
-		}
-		protocol = extension.next;
-	}
-	found->l4 = offset;
-	found->protocol = protocol;
-	found->fragment = fragment;
-	return fragment == LATER_FRAGMENT || !is_extension(protocol);
+	bpf_loop(EXTENSIONS_MAX, read_extension, &walk, 0);
+	*found = walk.found;
+	return !walk.malformed && is_at_end(found);
 }
 
+/* As parse_ipv4(), with the extension headers. */
 static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *packet, __u32 l3,
 				       bool quoted)
 {
@@ -402,14 +418,35 @@ static __always_inline bool parse_ipv6(struct __sk_buff *skb, struct packet *pac
 		packet->fragment_id = found.fragment_id;
 		packet->fragment_offset = found.fragment_offset;
 	}
-	return parse_transport(skb, packet, quoted);
+	return true;
+}
+
+__noinline bool parse_transport_apart(struct __sk_buff *skb, struct packet *packet, bool quoted)
+{
+	return packet && parse_transport(skb, packet, quoted);
 }
 
 /*
- * Reads the packet. False if it is cut short or its headers contradict each other: drop(skb,
- * CORE_MALFORMED). What is not IP is no fault: `family` is 0 then.
+ * Reads the IP packet whose header is at `l3`, if `packet->ethertype` says that there is one; for
+ * programs in which several places parse packets, off the usual packet's way. Global, as above; and
+ * its stack is given back.
  */
-static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *packet)
+__noinline bool parse_ip_apart(struct __sk_buff *skb, struct packet *packet, __u32 l3, bool quoted)
+{
+	bool parsed;
+
+	if (!packet)
+		return false;
+	if (packet->ethertype == bpf_htons(ETH_P_IP))
+		parsed = parse_ipv4(skb, packet, l3, quoted);
+	else if (packet->ethertype == bpf_htons(ETH_P_IPV6))
+		parsed = parse_ipv6(skb, packet, l3, quoted);
+	else
+		return true;
+	return parsed && parse_transport_apart(skb, packet, quoted);
+}
+
+static __always_inline bool parse_ethernet(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ethernet buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
 
@@ -419,27 +456,42 @@ static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *p
 	packet->ethertype = ethernet->type;
 	if (skb->vlan_present)
 		packet->ethertype = bpf_htons(ETH_P_8021Q);
-	if (packet->ethertype == bpf_htons(ETH_P_IP))
-		return parse_ipv4(skb, packet, L3_OFFSET, false);
-	if (packet->ethertype == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(skb, packet, L3_OFFSET, false);
 	return true;
 }
 
 /*
- * Reads the packet that an ICMP error (is_icmp_error) quotes. Its TCP flags are not known, its
- * length may be more than is there. Global, as above.
+ * Reads the packet. False if it is cut short or its headers contradict each other: drop(skb,
+ * CORE_MALFORMED). What is not IP is no fault: `family` is 0 then.
  */
-__noinline bool parse_quoted(struct __sk_buff *skb, const struct packet *error,
-			     struct packet *quoted)
+static __always_inline bool parse_packet(struct __sk_buff *skb, struct packet *packet)
 {
-	if (!error || !quoted)
+	if (!parse_ethernet(skb, packet))
 		return false;
+	if (packet->ethertype == bpf_htons(ETH_P_IP))
+		return parse_ipv4(skb, packet, L3_OFFSET, false) &&
+		       parse_transport(skb, packet, false);
+	if (packet->ethertype == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(skb, packet, L3_OFFSET, false) &&
+		       parse_transport(skb, packet, false);
+	return true;
+}
+
+/* The same, see parse_ip_apart(). */
+static __always_inline bool parse_packet_apart(struct __sk_buff *skb, struct packet *packet)
+{
+	return parse_ethernet(skb, packet) && parse_ip_apart(skb, packet, L3_OFFSET, false);
+}
+
+/*
+ * Reads the packet that an ICMP error (is_icmp_error) quotes. Its TCP flags are not known, its
+ * length may be more than is there.
+ */
+static __always_inline bool parse_quoted(struct __sk_buff *skb, const struct packet *error,
+					 struct packet *quoted)
+{
 	__builtin_memset(quoted, 0, sizeof(*quoted));
 	quoted->ethertype = error->ethertype;
-	if (error->family == 4)
-		return parse_ipv4(skb, quoted, error->payload, true);
-	return parse_ipv6(skb, quoted, error->payload, true);
+	return parse_ip_apart(skb, quoted, error->payload, true);
 }
 
 /* The length of the IP packet as a wire carries it: that of one segment where the packet is a train

@@ -9,8 +9,8 @@
 /* The longest stretch that sum_bytes() adds up. */
 #define SUM_MAX 1536
 
-/* Bytes that sum_to_end() takes in one step; even. */
-#define SUM_STEP 32
+/* Bytes that sum_to_end() takes in one step: as many as bpf_csum_diff() takes before Linux 6.13. */
+#define SUM_STEP 512
 
 /* The `size` bytes at an offset, if the linear part of the frame has them; `size` is a constant. */
 static __always_inline const void *linear_bytes(const struct __sk_buff *skb, __u32 offset,
@@ -21,31 +21,40 @@ static __always_inline const void *linear_bytes(const struct __sk_buff *skb, __u
 	return bytes + size <= frame_end(skb) ? bytes : NULL;
 }
 
+/* Adds the next `step` bytes, if the packet has as many. */
+static __always_inline void add_step(struct __sk_buff *skb, __u32 *offset, __u32 step, __u32 *sum)
+{
+	const void *bytes = linear_bytes(skb, *offset, step);
+
+	if (!bytes)
+		return;
+	*sum = bpf_csum_diff(NULL, 0, (__be32 *)bytes, step, *sum);
+	*offset += step;
+}
+
 /*
  * Adds the packet's bytes from an even offset to its end: at most SUM_MAX, and linear. The result
- * is folded. Global, so that the verifier walks the loop once and not for every caller; in long
- * steps, as it walks each of them.
+ * is folded. Global, so that the verifier walks it once and not for every caller; in steps that
+ * halve, as it walks each of them.
  */
 __noinline __u16 sum_to_end(struct __sk_buff *skb, __u32 offset)
 {
 	const void *bytes;
-	__u64 sum = 0;
+	__u32 sum = 0;
 
-	for (int i = 0; i < SUM_MAX / SUM_STEP; i++) {
-		bytes = linear_bytes(skb, offset, SUM_STEP);
-		if (!bytes)
-			break;
-		sum += sum_words(bytes, SUM_STEP);
-		offset += SUM_STEP;
-	}
-	for (int i = 0; i < SUM_STEP / 2; i++) {
-		bytes = linear_bytes(skb, offset, 2);
-		if (!bytes)
-			break;
+#pragma unroll
+	for (__u32 i = 1; i < SUM_MAX / SUM_STEP; i++)
+		add_step(skb, &offset, SUM_STEP, &sum);
+#pragma unroll
+	for (__u32 step = SUM_STEP; step >= sizeof(sum); step /= 2)
+		add_step(skb, &offset, step, &sum);
+	sum = fold_sum(sum);
+	bytes = linear_bytes(skb, offset, sizeof(__u16));
+	if (bytes) {
 		sum += *(const __u16 *)bytes;
-		offset += 2;
+		offset += sizeof(__u16);
 	}
-	bytes = linear_bytes(skb, offset, 1);
+	bytes = linear_bytes(skb, offset, sizeof(__u8));
 	if (bytes)
 		sum += *(const __u8 *)bytes;
 	return fold_sum(sum);

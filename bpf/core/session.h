@@ -35,6 +35,12 @@ struct session6_key {
 	__u8 reserved;
 };
 
+/* The key of a packet's session, by the family of the packet. */
+union session_key {
+	struct session4_key v4;
+	struct session6_key v6;
+};
+
 _Static_assert(WORKLOADS_MAX - 1 <= 0xffff, "a session's key holds the workload port in 16 bits");
 
 /*
@@ -195,49 +201,47 @@ static __always_inline struct session6_key session6_key_of(const struct packet *
 	return key;
 }
 
-/* The session that stands under the packet's key, be it forgotten or not; `sender` is the port
- * behind which its sender lies. */
-static __always_inline struct session *lookup_session(const struct packet *packet, __u32 sender,
-						      __u32 workload)
+/*
+ * Makes the key of a packet that has a session; `sender` is the port behind which its sender lies.
+ * Global, so that the verifier walks it once and not for every caller.
+ */
+__noinline bool make_session_key(struct __sk_buff *skb, const struct packet *packet, __u32 sender,
+				 union session_key *key)
 {
-	if (packet->family == 4) {
-		struct session4_key key = session4_key_of(packet, sender, workload);
+	if (!packet || !key)
+		return false;
+	if (packet->family == 4)
+		key->v4 = session4_key_of(packet, sender, session_scope(skb));
+	else
+		key->v6 = session6_key_of(packet, sender, session_scope(skb));
+	return true;
+}
 
-		return bpf_map_lookup_elem(&sessions4, &key);
-	} else {
-		struct session6_key key = session6_key_of(packet, sender, workload);
-
-		return bpf_map_lookup_elem(&sessions6, &key);
-	}
+/* The session that stands under the packet's key, be it forgotten or not. */
+static __always_inline struct session *lookup_session(const struct packet *packet,
+						      const union session_key *key)
+{
+	if (packet->family == 4)
+		return bpf_map_lookup_elem(&sessions4, &key->v4);
+	return bpf_map_lookup_elem(&sessions6, &key->v6);
 }
 
 /* Puts a new session in the place of whatever stands under the packet's key. */
-static __always_inline bool store_session(const struct packet *packet, __u32 sender, __u32 workload,
+static __always_inline bool store_session(const struct packet *packet, const union session_key *key,
 					  const struct session *session)
 {
-	if (packet->family == 4) {
-		struct session4_key key = session4_key_of(packet, sender, workload);
-
-		return bpf_map_update_elem(&sessions4, &key, session, BPF_ANY) == 0;
-	} else {
-		struct session6_key key = session6_key_of(packet, sender, workload);
-
-		return bpf_map_update_elem(&sessions6, &key, session, BPF_ANY) == 0;
-	}
+	if (packet->family == 4)
+		return !bpf_map_update_elem(&sessions4, &key->v4, session, BPF_ANY);
+	return !bpf_map_update_elem(&sessions6, &key->v6, session, BPF_ANY);
 }
 
-static __always_inline void forget_session(const struct packet *packet, __u32 sender,
-					   __u32 workload)
+static __always_inline void forget_session(const struct packet *packet,
+					   const union session_key *key)
 {
-	if (packet->family == 4) {
-		struct session4_key key = session4_key_of(packet, sender, workload);
-
-		bpf_map_delete_elem(&sessions4, &key);
-	} else {
-		struct session6_key key = session6_key_of(packet, sender, workload);
-
-		bpf_map_delete_elem(&sessions6, &key);
-	}
+	if (packet->family == 4)
+		bpf_map_delete_elem(&sessions4, &key->v4);
+	else
+		bpf_map_delete_elem(&sessions6, &key->v6);
 }
 
 /* Follows protocols that have no states of their own. */

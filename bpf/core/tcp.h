@@ -79,8 +79,13 @@ static long read_option(__u32 n, struct tcp_option_walk *walk)
 	return walk->options[at + 1] < 2;
 }
 
+/*
+ * The functions below that are not inline are global: the verifier walks them once and not for
+ * every caller.
+ */
+
 /* The window scale option of a SYN whose options fill `length` bytes from `offset`. */
-static __noinline __u32 parse_window_scale(struct __sk_buff *skb, __u32 offset, __u32 length)
+__noinline __u32 parse_window_scale(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
 	struct tcp_option_walk walk = {.length = length, .scale = TCP_SCALE_NONE};
 
@@ -106,11 +111,14 @@ static __always_inline void read_segment(struct tcp_segment *segment, const stru
 }
 
 /* The same of a parsed packet that is no later fragment, and a SYN's window scale. */
-static __always_inline bool parse_segment(struct __sk_buff *skb, const struct packet *packet,
-					  struct tcp_segment *segment)
+__noinline bool parse_segment(struct __sk_buff *skb, const struct packet *packet,
+			      struct tcp_segment *segment)
 {
-	struct tcphdr buffer, *tcp = read_bytes(skb, packet->l4, &buffer, sizeof(buffer));
+	struct tcphdr buffer, *tcp;
 
+	if (!packet || !segment)
+		return false;
+	tcp = read_bytes(skb, packet->l4, &buffer, sizeof(buffer));
 	if (!tcp)
 		return false;
 	read_segment(segment, tcp, packet->l3 + packet->length - packet->l4);
@@ -338,13 +346,14 @@ static __always_inline bool is_mid_stream(const struct session *session, __u32 f
 
 /* What a segment is to the session that stands under its key. `strict`: it must lie in the window
  * as well. */
-static __noinline enum relation track_tcp(struct session *session, __u32 sender,
-					  const struct tcp_segment *segment, bool strict)
+__noinline enum relation track_tcp(struct session *session, __u32 sender,
+				   const struct tcp_segment *segment, bool strict)
 {
-	bool checked = strict && !(session->flags & SESSION_UNCHECKED);
+	bool checked;
 
-	if (!are_possible(segment->flags))
+	if (!session || !segment || !are_possible(segment->flags))
 		return CONTRADICTS;
+	checked = strict && !(session->flags & SESSION_UNCHECKED);
 	if (segment->flags & TCP_RST)
 		return track_reset(session, sender, segment, checked);
 	if (!(segment->flags & TCP_SYN))

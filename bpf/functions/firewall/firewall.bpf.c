@@ -12,12 +12,13 @@ INKEV_FUNCTION(firewall, skb)
 	__u32 port = arrived_at(skb) & 1;
 	int verdict = likely(passes_at_once(skb, port)) ? PASS : judge_packet(skb, port);
 
-	if (verdict == PASS)
-		return pass_through(skb, port);
-	if (verdict != REJECT)
+	if (verdict == REJECT) {
+		count(FIREWALL_REJECTED);
+		port = !port;
+	} else if (verdict != PASS) {
 		return drop(skb, verdict);
-	count(FIREWALL_REJECTED);
-	return forward(skb, port);
+	}
+	return pass_through(skb, port);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -86,6 +86,7 @@ static __always_inline __u8 first_chunk(struct __sk_buff *skb, const struct pack
 struct scratch {
 	struct packet packet;
 	struct packet quoted;
+	union session_key key; /* of the packet's or the quoted packet's session */
 	struct search search;
 };
 
@@ -164,6 +165,7 @@ static __always_inline int can_open(struct __sk_buff *skb, const struct packet *
 	return is_icmp(packet) && is_pong(packet) ? FIREWALL_NO_SESSION : PASS;
 }
 
+/* judge_by_session() has made the key. */
 __noinline int open_session(struct __sk_buff *skb, const struct packet *packet, __u32 sender)
 {
 	struct session session = {
@@ -173,13 +175,12 @@ __noinline int open_session(struct __sk_buff *skb, const struct packet *packet, 
 		.opener = sender,
 	};
 	const struct scratch *memory = lookup_scratch();
-	__u32 scope = session_scope(skb);
 
 	if (!packet || !memory)
 		return CORE_MALFORMED;
 	session.generation = decided_by(&memory->search);
 	if (packet->protocol == IPPROTO_TCP) {
-		struct tcp_segment segment;
+		struct tcp_segment segment = {};
 
 		if (!parse_segment(skb, packet, &segment))
 			return CORE_MALFORMED;
@@ -187,7 +188,7 @@ __noinline int open_session(struct __sk_buff *skb, const struct packet *packet, 
 	}
 	if (packet->fragment)
 		session.flags |= SESSION_UNCHECKED;
-	if (!store_session(packet, sender, scope, &session))
+	if (!store_session(packet, &memory->key, &session))
 		return CORE_NO_ROOM;
 	count(FIREWALL_SESSIONS_OPENED);
 	return PASS;
@@ -211,17 +212,17 @@ __noinline int judge_opening(struct __sk_buff *skb, const struct packet *packet,
 	return verdict;
 }
 
-/* Judges a known session by changed rules; `packet` is any of its packets. */
-__noinline int judge_again(struct __sk_buff *skb, const struct packet *packet, __u32 sender)
+/* Judges a known session by changed rules; `packet` is any of its packets, of which
+ * judge_by_session() has made the key. */
+__noinline int judge_again(const struct packet *packet, __u32 sender)
 {
 	const struct scratch *memory = lookup_scratch();
-	__u32 scope = session_scope(skb);
 	struct session *session;
 	int verdict;
 
 	if (!packet || !memory)
 		return CORE_MALFORMED;
-	session = lookup_session(packet, sender, scope);
+	session = lookup_session(packet, &memory->key);
 	if (!session)
 		return FIREWALL_NO_SESSION;
 	verdict = judge(packet, sender, session->opener);
@@ -229,7 +230,7 @@ __noinline int judge_again(struct __sk_buff *skb, const struct packet *packet, _
 		session->generation = decided_by(&memory->search);
 		return PASS;
 	}
-	forget_session(packet, sender, scope);
+	forget_session(packet, &memory->key);
 	count(FIREWALL_SESSIONS_ENDED);
 	return verdict;
 }
@@ -239,7 +240,7 @@ __noinline int judge_again(struct __sk_buff *skb, const struct packet *packet, _
 __noinline int judge_error(struct __sk_buff *skb, const struct packet *error, __u32 port)
 {
 	const struct firewall_config *config = lookup_config();
-	__u32 sender = port == INSIDE ? OUTSIDE : INSIDE, scope = session_scope(skb);
+	__u32 sender = port == INSIDE ? OUTSIDE : INSIDE;
 	struct scratch *memory = lookup_scratch();
 	const struct session *session;
 	struct packet *quoted;
@@ -251,7 +252,8 @@ __noinline int judge_error(struct __sk_buff *skb, const struct packet *error, __
 		return CORE_MALFORMED;
 	if (!has_session(quoted) || !ip_equals(&quoted->source, &error->destination))
 		return FIREWALL_NO_SESSION;
-	session = lookup_session(quoted, sender, scope);
+	make_session_key(skb, quoted, sender, &memory->key);
+	session = lookup_session(quoted, &memory->key);
 	if (!session || is_forgotten(config, session, quoted->protocol, bpf_ktime_get_coarse_ns()))
 		return FIREWALL_NO_SESSION;
 	return PASS;
@@ -273,7 +275,7 @@ static __always_inline enum relation track_sctp(struct __sk_buff *skb, const str
 static __always_inline enum relation track(struct __sk_buff *skb, const struct packet *packet,
 					   struct session *session, __u32 sender, bool strict)
 {
-	struct tcp_segment segment;
+	struct tcp_segment segment = {};
 
 	if (packet->protocol == IPPROTO_SCTP)
 		return track_sctp(skb, packet, session, sender);
@@ -291,12 +293,13 @@ __noinline int judge_by_session(struct __sk_buff *skb, const struct packet *pack
 {
 	const struct firewall_config *config = lookup_config();
 	time_t_ns now = bpf_ktime_get_coarse_ns();
-	__u32 scope = session_scope(skb);
+	struct scratch *memory = lookup_scratch();
 	struct session *session;
 
-	if (!config || !packet)
+	if (!config || !packet || !memory)
 		return CORE_MALFORMED;
-	session = lookup_session(packet, sender, scope);
+	make_session_key(skb, packet, sender, &memory->key);
+	session = lookup_session(packet, &memory->key);
 	if (!session || is_forgotten(config, session, packet->protocol, now))
 		return judge_opening(skb, packet, sender);
 	switch (track(skb, packet, session, sender, config->tcp_window_check)) {
@@ -309,7 +312,7 @@ __noinline int judge_by_session(struct __sk_buff *skb, const struct packet *pack
 	}
 	touch_session(session, now);
 	if (config->rejudge && session->generation != read_generation())
-		return judge_again(skb, packet, sender);
+		return judge_again(packet, sender);
 	return PASS;
 }
 
@@ -342,12 +345,6 @@ static __always_inline bool rewrite_to_refusal(struct __sk_buff *skb, const stru
 	return rewrite_to_icmp_error(skb, packet, PROBLEM_PROHIBITED, 0, &packet->destination);
 }
 
-/* parse_packet(), with a stack that it gives back. */
-__noinline bool parse_apart(struct __sk_buff *skb, struct packet *packet)
-{
-	return packet && parse_packet(skb, packet);
-}
-
 /* Judges any packet that arrived at `port`. One that is refused with an answer is that answer when
  * this returns. */
 __noinline int judge_packet(struct __sk_buff *skb, __u32 port)
@@ -359,7 +356,7 @@ __noinline int judge_packet(struct __sk_buff *skb, __u32 port)
 	if (!memory)
 		return CORE_MALFORMED;
 	packet = &memory->packet;
-	if (!parse_apart(skb, packet))
+	if (!parse_packet_apart(skb, packet))
 		return CORE_MALFORMED;
 	verdict = has_session(packet) ? judge_by_session(skb, packet, port)
 				      : judge_apart(skb, packet, port);

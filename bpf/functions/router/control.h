@@ -82,15 +82,6 @@ static __always_inline bool within_limit(enum limit limit)
 	return true;
 }
 
-/*
- * The functions of router_control() that are not static are walked by the verifier once, and not
- * anew for every way that leads to them: loading takes half the time.
- */
-__noinline bool read_packet(struct __sk_buff *skb, struct packet *packet)
-{
-	return packet && parse_packet(skb, packet);
-}
-
 /* The ICMP error that tells a sender why its packet was lost. */
 static __always_inline enum problem problem_of(__u32 reason)
 {
@@ -119,6 +110,11 @@ static __always_inline bool is_told(const struct packet *packet, __u32 reason)
 	return reason != ROUTER_HEARD && reason != ROUTER_MULTICAST &&
 	       reason != ROUTER_UNSUPPORTED && reason != CORE_MALFORMED && reason != CORE_NO_ROOM;
 }
+
+/*
+ * The functions of router_control() that are not static are walked by the verifier once, and not
+ * anew for every way that leads to them.
+ */
 
 /*
  * The packet is lost for `reason`. Turns it into the error that tells its sender; false where none

@@ -98,7 +98,7 @@ int router_control(struct __sk_buff *skb)
 	int verdict = punted_verdict(skb), action;
 	struct packet packet = {};
 
-	if (!in || !read_packet(skb, &packet))
+	if (!in || !parse_packet_apart(skb, &packet))
 		return drop(skb, CORE_MALFORMED);
 	if (verdict == OWN)
 		verdict = solicits_router(&packet, in) ? advertise(skb, in, &packet)
