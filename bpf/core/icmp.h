@@ -144,6 +144,26 @@ __noinline bool write_reply_headers(struct __sk_buff *skb, const struct packet *
 	return write_reply_ipv6(skb, from, &packet->source, protocol, payload);
 }
 
+/* What is quoted where the kernel refuses to cut a packet's end (is_encapsulated()): the least that
+ * a receiver needs, IP header and 8 bytes, as the stack has no room for more. Even, so that what
+ * resize_packet() leaves behind it is easily left out of the checksum. */
+#define QUOTE_ENCAPSULATED (sizeof(struct ipv6hdr) + 8)
+
+static __always_inline __u32 quote_encapsulated(struct __sk_buff *skb, const struct packet *packet,
+						__u32 headers)
+{
+	__u8 quote[QUOTE_ENCAPSULATED];
+	__u32 quoted = packet->length & ~1U;
+
+	if (quoted > sizeof(quote))
+		quoted = sizeof(quote);
+	if (!quoted || bpf_skb_load_bytes(skb, L3_OFFSET, quote, quoted) ||
+	    !resize_packet(skb, L3_OFFSET + headers + quoted) ||
+	    bpf_skb_store_bytes(skb, L3_OFFSET + headers, quote, quoted, 0))
+		return 0;
+	return quoted;
+}
+
 /* Shortens the packet to what an error quotes of it, and makes room for the error's `headers` in
  * front. Returns the quoted length, 0 on failure. */
 static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct packet *packet,
@@ -152,6 +172,8 @@ static __always_inline __u32 quote_packet(struct __sk_buff *skb, const struct pa
 	__u32 most = (packet->family == 4 ? ICMP_ERROR_MAX : ICMPV6_ERROR_MAX) - headers;
 	__u32 quoted = packet->length < most ? packet->length : most;
 
+	if (is_encapsulated(skb))
+		return quote_encapsulated(skb, packet, headers);
 	if (bpf_skb_change_tail(skb, L3_OFFSET + quoted, 0) ||
 	    bpf_skb_adjust_room(skb, headers, BPF_ADJ_ROOM_MAC, 0) ||
 	    bpf_skb_pull_data(skb, L3_OFFSET + headers + quoted))
@@ -168,7 +190,7 @@ __noinline bool rewrite_to_icmp_error(struct __sk_buff *skb, const struct packet
 				      enum problem problem, __u32 mtu, const ip_t *from)
 {
 	struct icmp_header icmp = {.rest = bpf_htonl(mtu)};
-	__u32 ip_length, quoted;
+	__u32 ip_length, quoted, start;
 	__u64 sum = 0;
 
 	if (!packet || !from || !draws_errors(packet))
@@ -186,8 +208,9 @@ __noinline bool rewrite_to_icmp_error(struct __sk_buff *skb, const struct packet
 		sum = sum_pseudo_header(from, &packet->source, IPPROTO_ICMPV6,
 					sizeof(icmp) + quoted);
 	}
-	sum += sum_words(&icmp, sizeof(icmp)) +
-	       sum_to_end(skb, L3_OFFSET + ip_length + sizeof(icmp));
+	start = L3_OFFSET + ip_length + sizeof(icmp);
+	sum += sum_words(&icmp, sizeof(icmp)) + sum_to_end(skb, start) +
+	       (__u16)~sum_to_end(skb, start + quoted);
 	icmp.checksum = ~fold_sum(sum);
 	return !bpf_skb_store_bytes(skb, L3_OFFSET + ip_length, &icmp, sizeof(icmp),
 				    BPF_F_RECOMPUTE_CSUM) &&

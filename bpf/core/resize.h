@@ -124,19 +124,29 @@ static __always_inline bool is_encapsulated(struct __sk_buff *skb)
 	return BPF_CORE_READ_BITFIELD(kernel_skb, encapsulation);
 }
 
-/* What neutralize_pending_checksum() may need behind the packet. */
-#define SPARE_LENGTH 4
+/* What the kernel leaves of a packet when it cuts at its front. */
+#define REST_MIN sizeof(struct ipv6hdr)
 
-/* As resize_packet(), by changing the front; behind the message SPARE_LENGTH bytes are left over.
+/*
+ * As resize_packet(), by changing the front alone. A pending checksum is cut off with the front;
+ * where the packet is too short for that, the frame becomes so long that all bytes from which the
+ * kernel would sum lie behind the message: at most REST_MIN + ETH_HLEN.
  */
-static __always_inline bool resize_encapsulated(struct __sk_buff *skb, __u32 length)
+static __always_inline bool resize_encapsulated(struct __sk_buff *skb, __u32 length,
+						struct pending_checksum pending)
 {
-	__u32 nothing = 0;
+	__s32 cut = skb->len - L3_OFFSET - REST_MIN, missing;
 
-	length += SPARE_LENGTH;
-	return !skb->gso_size && !bpf_skb_pull_data(skb, skb->len) &&
-	       !bpf_skb_adjust_room(skb, (__s32)(length - skb->len), BPF_ADJ_ROOM_MAC, 0) &&
-	       !bpf_skb_store_bytes(skb, length - SPARE_LENGTH, &nothing, sizeof(nothing), 0);
+	if (skb->gso_size || bpf_skb_pull_data(skb, skb->len))
+		return false;
+	if (cut > 0 && cut > pending.start) {
+		if (bpf_skb_adjust_room(skb, -cut, BPF_ADJ_ROOM_MAC, 0))
+			return false;
+	} else if (pending.field) {
+		length += skb->len - pending.start;
+	}
+	missing = length - skb->len;
+	return missing <= 0 || !bpf_skb_adjust_room(skb, missing, BPF_ADJ_ROOM_MAC, 0);
 }
 
 /*
@@ -149,7 +159,7 @@ __noinline bool resize_packet(struct __sk_buff *skb, __u32 length)
 	struct pending_checksum pending = lookup_pending_checksum(skb);
 
 	if (is_encapsulated(skb))
-		return resize_encapsulated(skb, length);
+		return resize_encapsulated(skb, length, pending);
 	if (pending.field && !cancel_pending_checksum(skb, pending))
 		return false;
 	return bpf_skb_change_tail(skb, length, 0) == 0;
@@ -159,7 +169,7 @@ __noinline bool resize_packet(struct __sk_buff *skb, __u32 length)
  * Lets a pending checksum come out as the bytes that already stand where it will be written, by two
  * bytes behind the packet's end; its own length fields do not count them. (Zeros there would become
  * 0xffff, which is the same to any checksum over them.) The packet is linear and has at most
- * SUM_MAX bytes. To be called last.
+ * SUM_MAX bytes. To be called last. resize_encapsulated() leaves nothing to be done.
  */
 __noinline bool neutralize_pending_checksum(struct __sk_buff *skb)
 {
@@ -167,14 +177,12 @@ __noinline bool neutralize_pending_checksum(struct __sk_buff *skb)
 	__u32 length = skb->len;
 	__u16 standing, trailer;
 
-	if (!pending.field)
+	if (!pending.field || is_encapsulated(skb))
 		return true;
 	if (pending.field > SUM_MAX || pending.start > pending.field || length > SUM_MAX)
 		return false;
-	if (is_encapsulated(skb))
-		length -= SPARE_LENGTH;
 	length += (length - pending.start) & 1;
-	if ((!is_encapsulated(skb) && bpf_skb_change_tail(skb, length + sizeof(trailer), 0)) ||
+	if (bpf_skb_change_tail(skb, length + sizeof(trailer), 0) ||
 	    bpf_skb_load_bytes(skb, pending.field, &standing, sizeof(standing)))
 		return false;
 	trailer = ~fold_sum((__u64)sum_to_end(skb, pending.start) + standing);

@@ -14,7 +14,8 @@ const rules = {
   web: rule({ protocol: 'tcp', ports: '8000-8099', action: 'reject' }),
   ping: rule({ protocol: 'icmp', icmp_type: 8 }),
   ping6: rule({ protocol: 'icmpv6', icmp_type: 128 }),
-  probe: rule({ protocol: 'udp', ports: '9' })
+  probe: rule({ protocol: 'udp', ports: '9' }),
+  closed: rule({ protocol: 'udp', ports: '10', action: 'reject' })
 }
 const config = { max_sessions: 4096, rules }
 
@@ -119,6 +120,22 @@ s.recv(1)`
   expect(() => client.run('python3', '-c', ask)).toThrow(/ConnectionRefusedError/)
   expect(refusals()).toEqual(before)
 })
+
+test.each(cases.flatMap(each => [0, 3, 33, 700, 1400].map(size => ({ ...each, size }))))(
+  'IPv$family on $where: a rejected datagram of $size bytes is told to the one who sent it',
+  ({ where, family, size }) => {
+    const address = servers[where]!.ips[family === 4 ? 0 : 1]!
+    const ask = `import socket
+s = socket.socket(socket.AF_INET${family === 4 ? '' : '6'}, socket.SOCK_DGRAM)
+s.settimeout(2)
+s.connect(('${address}', 10))
+s.send(bytes(${size}))
+try: s.recv(1)
+except OSError as error: print(type(error).__name__, error.errno)`
+    expect(client.run('python3', '-c', ask)).toMatch(family === 4 ? /OSError 113/ : /PermissionError 13/)
+    expect(refusals()).toEqual({ ...before, rejected: before.rejected! + 1 })
+  }
+)
 
 test('rules change under running pings, and none is lost', async () => {
   const address = servers['another host']!.ips[0]!

@@ -148,3 +148,42 @@ test('a workload that solicits takes the router for its default gateway', async 
   expect(routes()).toMatch(new RegExp(`default via ${linkLocal(OWN.web!.mac)}`))
   expect(routes()).toMatch(/fd01::\/64 dev eth0/)
 })
+
+describe('a gateway that only the other host has', () => {
+  let gateway: Instance
+  let erin: Workload
+
+  beforeAll(async () => {
+    const interfaces = {
+      lone: { address: '10.3.0.254/24', ipv6_address: 'fd03::fe/64' },
+      up: { address: '10.4.0.254/24', ipv6_address: 'fd04::fe/64' }
+    }
+    const { mac, addresses } = router.presents!({ interfaces } as never, 'lone').lone!
+    const [here, there] = [await near.host.addNetwork(300), await far.host.addNetwork(300)]
+    here.span(far.host.vtep)
+    there.span(near.host.vtep)
+    gateway = await far.host.addInstance(router, { interfaces }, { name: 'lone' })
+    there.know({ mac, addresses, bridge_port: there.stitch(gateway, 0) })
+    erin = await here.addWorkload('erin', place(3, 5))
+  })
+
+  test.each([
+    { family: 4, limit: '(socket.IPPROTO_IP, socket.IP_TTL, 1)', failure: 113, beyond: '10.4.0.9' },
+    { family: 6, limit: '(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)', failure: 113, beyond: 'fd04::9' }
+  ])('tells the sender of an IPv$family datagram that it was the last hop', ({ family, limit, failure, beyond }) => {
+    const before = gateway.counters().ttl_exceeded!
+    for (const size of [0, 3, 33, 1400]) {
+      const ask = `import socket
+s = socket.socket(socket.AF_INET${family === 4 ? '' : '6'}, socket.SOCK_DGRAM)
+s.setsockopt(*${limit})
+s.setsockopt(*${family === 4 ? '(socket.IPPROTO_IP, 11, 1)' : '(socket.IPPROTO_IPV6, 25, 1)'})
+s.settimeout(2)
+s.connect(('${beyond}', 33434))
+s.send(bytes(${size}))
+try: s.recv(1)
+except OSError as error: print(error.errno)`
+      expect(erin.run('python3', '-c', ask)).toBe(`${failure}\n`)
+    }
+    expect(gateway.counters().ttl_exceeded! - before).toBe(4)
+  })
+})
