@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type BpfObject, type Link, type Netlink, native } from '.'
-import { compile, errorOf, frame, u32, u64, uniqueName, withDirectory } from './testing'
+import { compile, errorOf, frame, u32, u64, uniqueName, until, withDirectory } from './testing'
 
 const { bpf, net } = native
 
@@ -205,7 +205,7 @@ describe('a pin', () => {
   })
 
   test('keeps a map, a program and a link, which are adopted from it', async () => {
-    await withBpffs(directory => {
+    await withBpffs(async directory => {
       const path = (name: string) => join(directory, name)
       const netlink = net.open()
       const name = uniqueName()
@@ -231,7 +231,7 @@ describe('a pin', () => {
         for (const handle of [map, adopted, attached]) handle.close()
         expect(bpf.queryTcx(ifindex, 'ingress').map(entry => entry.linkId)).toEqual([ids[2]])
         rmSync(path('link'))
-        expect(bpf.queryTcx(ifindex, 'ingress')).toEqual([])
+        await until(() => bpf.queryTcx(ifindex, 'ingress').length === 0)
       } finally {
         netlink.deleteLink(ifindex)
         netlink.close()
