@@ -14,7 +14,7 @@ const project = (displayName, ...roots) => ({
 module.exports = {
   testTimeout: 30_000,
   projects: [
-    project('bpf', 'bpf'),
+    { ...project('bpf', 'bpf'), globalSetup: '<rootDir>/bpf/testing/before-all.ts', globalTeardown: '<rootDir>/bpf/testing/after-all.ts' },
     project('native', 'native'),
     project('agent', 'agent'),
     project('provider', 'provider/core'),

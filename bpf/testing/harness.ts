@@ -3,6 +3,7 @@
 
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
+import { noteCounted } from './counted'
 import { Frame } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { type Parsed, type ParseOptions, parse } from './parse'
@@ -126,10 +127,12 @@ class Tested implements TestedFunction {
     const { verdict, data, context } = this.instance.entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival) })
     const moved = Object.entries(this.counters()).map(([name, value]) => [name, value - before[name]!] as const)
     const decoded = decodeContext(context)
+    const counted = Object.fromEntries(moved.filter(([, more]) => more !== 0))
+    noteCounted(this.instance.kind.kind, Object.keys(counted))
     return {
       ...this.ending(verdict, decoded),
       ...decoded,
-      counted: Object.fromEntries(moved.filter(([, more]) => more !== 0)),
+      counted,
       bytes: data,
       verdict,
       parsed: options => parse(data, options)

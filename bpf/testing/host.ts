@@ -14,6 +14,7 @@ import {
   OUTSIDE,
   slotOf
 } from '../core/graph'
+import { noteCounted } from './counted'
 import { VXLAN_PORT } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { Network } from './network'
@@ -96,7 +97,12 @@ export class Host {
 
   /** The drops of one of the road's objects. */
   counters(object: string): Record<string, number> {
-    return this.core.get(object)!.countersOf([])
+    const counters = this.core.get(object)!.countersOf([])
+    noteCounted(
+      object,
+      Object.keys(counters).filter(name => counters[name]! > 0)
+    )
+    return counters
   }
 
   async addInstance(kind: FunctionKind, config: Record<string, unknown>, surroundings?: Partial<Surroundings>): Promise<Instance> {
