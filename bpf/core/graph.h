@@ -72,8 +72,8 @@ struct workload {
 };
 
 /*
- * This function's own number. Its loader writes it over the mark (INSTANCE_MARK of graph.ts): read from
- * an instruction it costs a packet nothing, from a variable a line of cache in every function.
+ * This function's own number. Its loader writes it over the mark (INSTANCE_MARK of graph.ts): read
+ * from an instruction it costs a packet nothing, from a variable a line of cache in every function.
  */
 #define INSTANCE_MARK 0x6b656e69
 
