@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What inkev is measured against: bare links, a Linux bridge, and what Neutron's reference implementation builds (bridges, router namespace, kernel vxlan, conntrack).
 
+import { LoadedObject } from '@inkev/bpf/testing/instance'
+import { native } from '@inkev/native'
 import { Namespace } from '../lab/namespace'
 import { run } from '../lab/process'
 
@@ -27,6 +29,7 @@ class NamedNamespace extends Namespace {
 /** The namespaces of the references, removed together. */
 export class Scope {
   private readonly made: string[] = []
+  private readonly attached: { close(): void }[] = []
 
   constructor(private readonly prefix: string) {}
 
@@ -38,7 +41,15 @@ export class Scope {
     return new NamedNamespace(namespace)
   }
 
+  /** Puts programs of an object at the tcx ingress of devices. */
+  attach(object: LoadedObject, namespace: string, ...hooks: [ifindex: number, program: string][]): void {
+    const netns = native.net.openNetns(`/run/netns/${namespace}`)
+    const links = hooks.map(([ifindex, program]) => object.program(program).attachTcx(ifindex, 'ingress', netns))
+    this.attached.push(netns, ...links, object)
+  }
+
   async down(): Promise<void> {
+    for (const each of this.attached.splice(0)) each.close()
     for (const namespace of this.made.splice(0)) await run(['ip', 'netns', 'del', namespace])
   }
 }
@@ -139,11 +150,50 @@ async function neutronOverlay(scope: Scope): Promise<Scenario> {
   return { client: ends[0]!, server: ends[1]!, address: '10.9.1.2' }
 }
 
+/** A device's index and MAC address, as `ip` tells them. */
+async function device(namespace: NamedNamespace, name: string): Promise<{ ifindex: number; address: string }> {
+  const [found] = JSON.parse(await namespace.run(['ip', '-j', 'link', 'show', name])) as { ifindex: number; address: string }[]
+  return found!
+}
+
+/** Two programs on each host that open and close tunnels (least.bpf.c), and nothing else: what an overlay can reach at best. */
+async function leastOverlay(scope: Scope): Promise<Scenario> {
+  const hosts = [await scope.make('h1'), await scope.make('h2')]
+  const ends = [await scope.make('w1'), await scope.make('w2')]
+  const address = (n: number) => `192.168.9.${n + 1}`
+  await link(
+    { namespace: hosts[0]!, device: 'uplink', address: `${address(0)}/24` },
+    { namespace: hosts[1]!, device: 'uplink', address: `${address(1)}/24` }
+  )
+  for (const [n, namespace] of ends.entries()) {
+    await link({ namespace, device: 'eth0', address: `10.9.1.${n + 1}/24` }, { namespace: hosts[n]!, device: 'tap' })
+    await namespace.each('ip link set eth0 mtu 1450')
+  }
+  for (const [n, host] of hosts.entries()) {
+    const other = ends[1 - n]!
+    const [uplink, tap] = [await device(host, 'uplink'), await device(host, 'tap')]
+    const nextHop = await device(hosts[1 - n]!, 'uplink')
+    await ends[n]!.each(`ip neigh add 10.9.1.${2 - n} dev eth0 lladdr ${(await device(other, 'eth0')).address}`)
+    const object = await LoadedObject.load('least', { number: 0 })
+    object.table('ends').put(0, {
+      local: address(n),
+      remote: address(1 - n),
+      source: uplink.address,
+      next_hop: nextHop.address,
+      uplink: uplink.ifindex,
+      workload: tap.ifindex
+    })
+    scope.attach(object, host.name, [tap.ifindex, 'out'], [uplink.ifindex, 'in'])
+  }
+  return { client: ends[0]!, server: ends[1]!, address: '10.9.1.2' }
+}
+
 /** Builders by name; each wants a scope with a prefix of its own. */
 export const references: Record<string, (scope: Scope) => Promise<Scenario>> = {
   'bare veth': veth,
   'bare underlay': veth,
   'Linux bridge': linuxBridge,
   'Neutron-like, routed': neutronRouted,
-  'Neutron-like, two hosts': neutronOverlay
+  'Neutron-like, two hosts': neutronOverlay,
+  'least overlay, two hosts': leastOverlay
 }

@@ -92,7 +92,8 @@ export function markdown(results: Results, machine: Machine, command: string): s
 Measured on ${machine.date} by \`${command}\` on ${machine.cpus} × ${machine.cpu}, Linux ${machine.kernel},
 at a load average of ${machine.load.toFixed(1)} from other work before it began: above 0.5 the figures are disturbed. Client and server share one CPU; the scenarios are
 interleaved round by round in one run; rates are medians, ratios are medians of the rounds' own ratios. Read the ratios: absolute figures hold for one machine only.
-*Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The references are built by
+*Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The *least overlay* is two eBPF programs that only
+open and close tunnels: no network, no firewall. *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
 [acceptance/bench/references.ts](../acceptance/bench/references.ts).
 
 ![Request/response rates](benchmarks.svg)
