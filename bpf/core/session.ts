@@ -7,7 +7,7 @@ import { duration, u32 } from '../catalogue/fields'
 export const sessionFields = {
   max_sessions: u32({
     doc: 'Sessions that are remembered at once, of each IP version; where there are more, those silent for longest are forgotten first.',
-    default: 32_768,
+    default: 16_384,
     min: 1024,
     max: 4_194_304,
     agentOnly: true
