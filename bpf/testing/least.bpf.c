@@ -46,7 +46,7 @@ SEC("tc") int out(struct __sk_buff *skb)
 	};
 
 	if (!to || (void *)(inner + 1) > frame_end(skb))
-		return TC_ACT_SHOT;
+		return drop(skb, CORE_NO_ROOM);
 	headers.inner = *inner;
 	headers.ethernet.destination = to->next_hop;
 	headers.ethernet.source = to->source;
@@ -55,7 +55,7 @@ SEC("tc") int out(struct __sk_buff *skb)
 	headers.ip.check = ~fold_sum(sum_words(&headers.ip, sizeof(headers.ip)));
 	if (bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ROOM_ABOVE) ||
 	    bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0))
-		return TC_ACT_SHOT;
+		return drop(skb, CORE_NO_ROOM);
 	return bpf_redirect(to->uplink, 0);
 }
 
@@ -73,7 +73,7 @@ SEC("tc") int in(struct __sk_buff *skb)
 	inner = headers->inner;
 	if (bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) ||
 	    bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0))
-		return TC_ACT_SHOT;
+		return drop(skb, CORE_NO_ROOM);
 	return bpf_redirect_peer(to->workload, 0);
 }
 
