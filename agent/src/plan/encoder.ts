@@ -26,7 +26,9 @@ export class Encoder {
     const before = this.last.get(name)
     const encoded = encodeAll(spec, entries, before?.spec === spec ? before.entries : [])
     this.last.set(name, { spec, entries: encoded })
-    return new Map(encoded.map(({ key, value }) => [key, value]))
+    const bytes: Entries = new Map()
+    for (const { key, value } of encoded) bytes.set(key, value)
+    return bytes
   }
 
   forget(user: string): void {

@@ -35,6 +35,14 @@ export function wiringOf(input: WiringInput): { wiring: Wiring; blocked: Map<str
 /** Contents of `union attachment`. */
 type Attachment = { target: number; port: number; kind: string }
 
+/** What lies behind a port of an instance; `to` is the instance whose program the slot holds. */
+interface Way {
+  from: number
+  port: number
+  attachment: Attachment
+  to: string | undefined
+}
+
 /** A jump from one instance to another, by their numbers. */
 interface Jump {
   from: number
@@ -44,11 +52,16 @@ interface Jump {
 class Wirer {
   private readonly usable: ReadonlyMap<string, number>
   private readonly connected: Workload[]
+  /** Of every port of every instance. */
+  private readonly ways: Way[]
+  private readonly hints: Jump[]
 
   constructor(private readonly input: WiringInput) {
     const { actual, broken } = input
     this.usable = new Map([...actual.objects].filter(([key]) => !broken.has(key)).map(([key, { programId }]) => [key, programId]))
     this.connected = [...input.graph.workloads.values()].filter(workload => workload.join && !this.obstacle(workload))
+    this.ways = [...input.graph.instances.values()].filter(({ key }) => this.usable.has(key)).flatMap(instance => this.waysFrom(instance))
+    this.hints = this.findHints()
   }
 
   /** A workload that waits for a part of its way is not connected: its packets must not go round a function of its chain. */
@@ -189,8 +202,8 @@ class Wirer {
   }
 
   private stitches(): Entry[] {
-    const ways = this.ways().map(({ from, port, attachment }) => ({ key: slotOf(from, port), value: attachment }))
-    const hints = this.hints().map(({ from, to }) => ({
+    const ways = this.ways.map(({ from, port, attachment }) => ({ key: slotOf(from, port), value: attachment }))
+    const hints = this.hints.map(({ from, to }) => ({
       key: likelySlot(from, to),
       value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' }
     }))
@@ -198,19 +211,14 @@ class Wirer {
   }
 
   private panel(): [slot: number, program: number][] {
-    const ways = this.ways().flatMap(({ from, port, to }) =>
+    const ways = this.ways.flatMap(({ from, port, to }) =>
       to === undefined ? [] : [[slotOf(from, port), this.usable.get(to)!] as [number, number]]
     )
     const programs = new Map([...this.usable].map(([key, program]) => [this.instanceNumber(key), program]))
-    return [...ways, ...this.hints().map(({ from, to }) => [likelySlot(from, to), programs.get(to)!] as [number, number])]
+    return [...ways, ...this.hints.map(({ from, to }) => [likelySlot(from, to), programs.get(to)!] as [number, number])]
   }
 
-  /** What lies behind every port of every instance; `to` is the instance whose program the slot holds. */
-  private ways(): { from: number; port: number; attachment: Attachment; to: string | undefined }[] {
-    return [...this.input.graph.instances.values()].filter(({ key }) => this.usable.has(key)).flatMap(instance => this.waysFrom(instance))
-  }
-
-  private waysFrom(instance: Instance): ReturnType<Wirer['ways']> {
+  private waysFrom(instance: Instance): Way[] {
     const from = this.instanceNumber(instance.key)
     if (instance.chained) {
       const attachment = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
@@ -237,7 +245,7 @@ class Wirer {
   }
 
   /** For each instance, and each residue of the numbers it may jump to, the one that most of its jumps lead to. */
-  private hints(): Jump[] {
+  private findHints(): Jump[] {
     const counts = new Map<string, { jump: Jump; count: number }>()
     for (const jump of this.jumps()) {
       const name = `${jump.from} ${jump.to}`
@@ -262,7 +270,7 @@ class Wirer {
       ])
       return [...(stations[0] === undefined ? [] : [{ from: ROAD.port, to: stations[0] }]), ...steps]
     })
-    const outOfPorts = this.ways().flatMap(({ from, to }) => (to === undefined ? [] : [{ from, to: this.instanceNumber(to) }]))
+    const outOfPorts = this.ways.flatMap(({ from, to }) => (to === undefined ? [] : [{ from, to: this.instanceNumber(to) }]))
     const fromOutside = this.input.graph.remotes.map(({ network }) => ({
       from: ROAD.uplink,
       to: this.instanceNumber(resourceKey('networks', network))

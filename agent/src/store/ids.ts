@@ -4,7 +4,7 @@
 import { INSTANCE_FIRST, INSTANCES_MAX } from '@inkev/bpf/core/graph'
 import { InkevError } from '../../api/errors'
 import { PORTS_MAX } from '../model/limits'
-import type { Store } from './store'
+import type { Store, Table } from './store'
 
 /** The range of numbers of each space; for workloads and peers 0 is none. A space `ports/<instance>` numbers one instance's own ports. */
 const RANGES: Record<string, [first: number, last: number]> = {
@@ -20,11 +20,14 @@ export interface Wanted {
 }
 
 export class Ids {
+  /** By space. The store is asked for each of them once: numbers are looked up by the thousand in every pass. */
+  private readonly tables = new Map<string, Table<number>>()
+
   constructor(private readonly store: Store) {}
 
   /** The number of a key; undefined before `claim`. */
   get(space: string, key: string): number | undefined {
-    return this.store.table<number>(tableOf(space)).get(key)
+    return this.table(space).get(key)
   }
 
   /** Gives each key that has no number the lowest free one of its space. Noted when it resolves. */
@@ -33,7 +36,7 @@ export class Ids {
     if (missing.length === 0) return
     const used = new Map<string, Set<number>>()
     const writes = missing.map(({ space, key }) => {
-      const taken = used.get(space) ?? new Set(this.store.table<number>(tableOf(space)).values())
+      const taken = used.get(space) ?? new Set(this.table(space).values())
       used.set(space, taken)
       const value = lowestFree(space, taken)
       taken.add(value)
@@ -52,6 +55,12 @@ export class Ids {
         [...this.store.table(table).keys()].filter(key => !kept.has(`${table} ${key}`)).map(key => ({ table, key, value: undefined }))
       )
     if (gone.length > 0) await this.store.note(gone)
+  }
+
+  private table(space: string): Table<number> {
+    const table = this.tables.get(space) ?? this.store.table<number>(tableOf(space))
+    this.tables.set(space, table)
+    return table
   }
 }
 
