@@ -86,6 +86,9 @@ struct session {
 	__u8 flags;  /* enum session_flag */
 	__u8 scales; /* TCP window scales: the local end's, and << 4 the remote's */
 	__u32 reserved;
+#ifdef SESSION_DATA
+	SESSION_DATA data; /* what the kind itself keeps */
+#endif
 };
 
 /* What a packet is to the session that its addresses name. */
