@@ -87,6 +87,8 @@ export interface FunctionOptions<F extends TProperties> {
   check?(config: Static<TObject<F>>): Problem[]
   /** What it owns at its ports, by port name. */
   presents?(config: Static<TObject<F>>, name: string): Record<string, Presence>
+  /** Addresses at its ports, by port name, that what lies behind its other port answers for: of a kind that changes nothing of a frame's own addresses. */
+  adds?(config: Static<TObject<F>>): Record<string, string[]>
   /** Contents of the kernel maps besides `config`, which always follows from the scalar fields. A kind with tables needs it. */
   image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
   /** Sizes of maps that depend on the configuration, by map name. */

@@ -163,4 +163,20 @@ describe('what lies around an instance', () => {
       bridge_port: 50
     })
   })
+
+  test('of a network: also the addresses that a function on the way adds to those behind it', () => {
+    const through = {
+      ...all,
+      functions: { gateway, translator: { nat: { floating: { web: { inside: '10.0.2.19', outside: '10.0.1.99' } } } } },
+      stitches: {
+        ...routed.stitches,
+        'gw-web': { a: { function: 'gateway', port: 'web' }, b: { function: 'translator', port: 'inside' } },
+        'nat-web': { a: { function: 'translator', port: 'outside' }, b: { network: 'web' } }
+      }
+    }
+    const graph = buildGraph(desired(through), facts)
+    expect(new Situation(graph, numbers).of(graph.instances.get('networks/web')!).bridge!.endpoints).toContainEqual(
+      expect.objectContaining({ addresses: ['10.0.1.1', '10.0.1.99'] })
+    )
+  })
 })

@@ -61,15 +61,17 @@ export class Situation {
     }
   }
 
-  /** The instance that a target leads to through functions that change nothing of a frame's addresses. */
-  private endOfWay(target: Target | undefined): { instance: Instance; port: string } | undefined {
+  /** The instance that a target leads to through functions that change nothing of a frame's addresses, and the addresses that these add to its own. */
+  private endOfWay(target: Target | undefined): { instance: Instance; port: string; added: string[] } | undefined {
     const passed = new Set<string>()
+    const added: string[] = []
     for (let at = target; at && 'instance' in at && !passed.has(at.instance); ) {
       const instance = this.graph.instances.get(at.instance)
       if (!instance) return undefined
       const others = [...instance.ports].filter(([port]) => port !== (at as { port: string }).port)
-      if (instance.network || instance.kind.presents || others.length !== 1) return { instance, port: at.port }
+      if (instance.network || instance.kind.presents || others.length !== 1) return { instance, port: at.port, added }
       passed.add(at.instance)
+      added.push(...(instance.kind.adds?.(instance.config as never)[at.port] ?? []))
       at = others[0]![1]
     }
     return undefined
@@ -99,7 +101,7 @@ export class Situation {
     const functions = [...ports].flatMap(([port, target]) => {
       const end = this.endOfWay(target)
       const presence = end && this.presenceOf(end.instance)[end.port]
-      return presence ? [{ ...presence, bridge_port: numbers.port(key, port) }] : []
+      return presence ? [{ mac: presence.mac, addresses: [...presence.addresses, ...end.added], bridge_port: numbers.port(key, port) }] : []
     })
     return [...functions, ...local, ...remote].toSorted((a, b) => (a.mac < b.mac ? -1 : 1))
   }
