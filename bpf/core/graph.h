@@ -222,6 +222,12 @@ static __always_inline union attachment stitch_at(__u32 port)
 	return read_stitch(own_slot(port % PORTS_PER_INSTANCE));
 }
 
+/* The workload port in whose chain the function stands that holds the packet; 0: it is stitched. */
+static __always_inline __u32 chained_workload(const struct __sk_buff *skb)
+{
+	return stitch_at(arrived_at(skb) & 1).kind == ATTACHED_CHAIN ? workload_of(skb) : 0;
+}
+
 static __always_inline int leave_to_device(struct __sk_buff *skb, union attachment to)
 {
 	skb->mark = 0;

@@ -503,3 +503,23 @@ static __always_inline __u32 length_on_wire(const struct __sk_buff *skb,
 		return packet->payload - packet->l3 + skb->gso_size;
 	return packet->length;
 }
+
+/* How much a wire carries. */
+struct load {
+	__u32 packets;
+	__u32 bytes; /* of IP packets, their headers included */
+};
+
+/* The load of an IP packet; of a train of segments (GSO), that of all packets it will become. */
+static __always_inline struct load load_on_wire(const struct __sk_buff *skb,
+						const struct packet *packet)
+{
+	__u32 headers = packet->payload - packet->l3, segment = skb->gso_size;
+	struct load load = {.packets = 1, .bytes = packet->length};
+
+	if (!segment || packet->length <= headers + segment)
+		return load;
+	load.packets = (packet->length - headers + segment - 1) / segment;
+	load.bytes += (load.packets - 1) * headers;
+	return load;
+}

@@ -144,9 +144,7 @@ struct {
 /* Whose sessions the packet is among: a workload port's, where the function stands in its chain. */
 static __always_inline __u32 session_scope(const struct __sk_buff *skb)
 {
-	__u32 workload = workload_of(skb), slot = own_slot(arrived_at(skb) & 1);
-
-	return read_stitch(slot).kind == ATTACHED_CHAIN ? workload : 0;
+	return chained_workload(skb);
 }
 
 static __always_inline bool is_ping(const struct packet *packet)

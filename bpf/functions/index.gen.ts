@@ -5,11 +5,13 @@ import type { FunctionKind } from '../catalogue/define'
 import { bridge } from './bridge/bridge'
 import { firewall } from './firewall/firewall'
 import { nat } from './nat/nat'
+import { policer } from './policer/policer'
 import { router } from './router/router'
 
 export const kinds: Readonly<Record<string, FunctionKind>> = {
   bridge: bridge,
   firewall: firewall,
   nat: nat,
+  policer: policer,
   router: router,
 }

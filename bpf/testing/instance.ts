@@ -122,10 +122,12 @@ export class Instance extends LoadedObject {
   }
 
   private remove(name: string, before: Entry[], after: Entry[]): void {
-    const { type, key } = this.spec.maps.get(name)!
-    if (type.endsWith('array') || !key) return
+    const { type, key, value } = this.spec.maps.get(name)!
+    if (!key || !value || (type !== 'array' && type.endsWith('array'))) return
     const kept = new Set(after.map(entry => key.encode(entry.key).toString('hex')))
-    for (const entry of before) if (!kept.has(key.encode(entry.key).toString('hex'))) this.table(name).delete(entry.key)
+    const gone = before.map(entry => key.encode(entry.key)).filter(bytes => !kept.has(bytes.toString('hex')))
+    const map = this.object.maps.get(name)!
+    for (const bytes of gone) type === 'array' ? map.put(bytes, Buffer.alloc(value.size)) : map.delete(bytes)
   }
 
   private around(given: Partial<Surroundings>): Surroundings {
