@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds the catalogue. `node bpf/build.mjs generate` writes the generated files, `check` compares them; `compile [name…]` makes build/<name>.bpf.o of what
-// changed, `object SOURCE OUT` compiles any one C file as the catalogue's are. Without a command it generates and compiles.
+// changed, `object SOURCE OUT` compiles any one C file as the catalogue's are, `headers DIRECTORY` installs what
+// programs of others include. Without a command it generates and compiles.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -190,6 +191,21 @@ function storedStamp(name) {
   return existsSync(path) ? readFileSync(path, 'utf8') : null
 }
 
+/** Puts the headers that a user's program includes into DIRECTORY/inkev: function.h and what it includes, which stand alone. */
+function headers(directory) {
+  const out = join(resolve(directory), 'inkev')
+  mkdirSync(out, { recursive: true })
+  for (const [name, text] of headersOf('program/function.h')) writeFileSync(join(out, name), text)
+}
+
+/** A header and those that it includes by their names alone, as name → text. */
+function headersOf(path, known = new Map()) {
+  const text = readFileSync(join(ROOT, path), 'utf8')
+  known.set(basename(path), text)
+  for (const [, name] of text.matchAll(/^#include "(.+)"$/gm)) if (!known.has(name)) headersOf(`core/${name}`, known)
+  return known
+}
+
 async function run(command, args) {
   try {
     await promisify(execFile)(command, args, { cwd: ROOT, timeout: 120_000 })
@@ -203,7 +219,8 @@ const COMMANDS = {
   generate,
   check,
   compile: (...names) => compile(names),
-  object: (source, out) => makeObject(resolve(source), resolve(out))
+  object: (source, out) => makeObject(resolve(source), resolve(out)),
+  headers
 }
 
 async function main([command, ...operands]) {
@@ -211,7 +228,7 @@ async function main([command, ...operands]) {
     await generate()
     await compile([])
   } else if (command in COMMANDS) await COMMANDS[command](...operands)
-  else throw new Error('usage: node bpf/build.mjs [generate | check | compile [name…] | object SOURCE OUT]')
+  else throw new Error('usage: node bpf/build.mjs [generate | check | compile [name…] | object SOURCE OUT | headers DIRECTORY]')
 }
 
 main(process.argv.slice(2)).catch(error => {

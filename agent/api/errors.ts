@@ -69,7 +69,18 @@ export const errorKinds = {
   },
   INKEV_ERR_NEEDS: { status: 422, doc: 'A field makes sense only beside another, which is missing.' },
 
+  INKEV_ERR_PROGRAM: {
+    status: 422,
+    doc: 'An uploaded program cannot be one of inkev’s functions.',
+    hint: 'Compile it with clang -O2 -g -target bpf and inkev/function.h.'
+  },
+
   // The object beside others.
+  INKEV_ERR_LAYOUT: {
+    status: 409,
+    doc: 'The next version of a program cannot take over the maps of the one that runs.',
+    hint: 'Give the map another name, so that it starts empty; or upload the program under another name.'
+  },
   INKEV_ERR_VNI_TAKEN: { status: 409, doc: 'Another network has the VNI.', hint: 'Give each network a VNI of its own.' },
   INKEV_ERR_ADDRESS_TAKEN: {
     status: 409,

@@ -16,9 +16,11 @@ import {
   path,
   table,
   text,
+  texts,
   u32,
   vni
 } from '@inkev/bpf/catalogue/fields'
+import { PROGRAM_KIND } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
 
@@ -137,12 +139,45 @@ export const stitchEnd = group(
 /** An edge of the graph. */
 export const stitch = group({ a: stitchEnd, b: stitchEnd }, { doc: 'An edge of the graph: joins two attachment points.' })
 
+/** A program of a user's own. */
+export const program = group(
+  {
+    sha256: Type.Unsafe<string>({ ...text({ doc: 'SHA-256 of the ELF, hex.', maxLength: 64 }), pattern: '^[0-9a-f]{64}$' }),
+    elf: Type.Unsafe<string>({ ...text({ doc: 'The compiled ELF, base64.', maxLength: 32 * 1024 * 1024 }), writeOnly: true })
+  },
+  { doc: 'An eBPF object that a user compiled with inkev/function.h. Functions are made of it; a new one replaces what runs in place.' }
+)
+
+const programFunction = group(
+  {
+    name: name({ doc: 'The program.' }),
+    config: optional(
+      texts({ doc: 'Its configuration: the fields that the program declares, as text; the program’s types say what is allowed.', max: 256 })
+    ),
+    tables: optional(
+      table({
+        doc: 'Its tables, by the names that the program declares.',
+        max: 32,
+        fields: {
+          rows: texts({
+            doc: 'Values by keys, each written as its type wants; a structure as JSON (`jsonencode`).',
+            max: 1024,
+            keys: '^.{1,255}$'
+          })
+        }
+      })
+    )
+  },
+  { doc: 'A function of the user’s own: an uploaded program, with its configuration.' }
+)
+
 /** A function: exactly one attribute, the kind, with its configuration. */
 export const networkFunction: TObject = group(
   Object.fromEntries(
-    Object.values(kinds)
-      .filter(kind => !kind.internal)
-      .map(kind => [kind.kind, optional(kind.schema as TSchema)])
+    [...Object.values(kinds).filter(kind => !kind.internal), { kind: PROGRAM_KIND, schema: programFunction }].map(({ kind, schema }) => [
+      kind,
+      optional(schema as TSchema)
+    ])
   ),
   { doc: 'An instance of one kind of network function, with its configuration.' }
 )
@@ -186,11 +221,13 @@ export const resources = {
   peers: peer,
   endpoints: endpoint,
   ports: workloadPort,
+  programs: program,
   functions: networkFunction,
   stitches: stitch
 } as const
 
 export type ResourceType = keyof typeof resources
+export type Program = Static<typeof program>
 export type Network = Static<typeof network>
 export type Peer = Static<typeof peer>
 export type Endpoint = Static<typeof endpoint>

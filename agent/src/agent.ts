@@ -3,9 +3,9 @@
 
 import { EventEmitter } from 'node:events'
 import { InkevError } from '../api/errors'
-import { type ErrorBody, type ResourceType, resources, type Status } from '../api/resources'
+import { type ErrorBody, type Program, type ResourceType, resources, type Status } from '../api/resources'
 import { canonical } from './model/canonical'
-import { type Desired, type HostFacts, inWords, resourceKey, splitKey } from './model/desired'
+import { type Desired, type HostFacts, inWords, programOf, resourceKey, splitKey } from './model/desired'
 import { usersOf } from './model/references'
 import { validate } from './model/validate'
 import { viewOf } from './model/view'
@@ -90,6 +90,7 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
    */
   async change(changes: Change[]): Promise<Outcome[]> {
     const planned = changes.map(change => this.parse(change))
+    await Promise.all(planned.map(each => this.prove(each)))
     this.settle(planned)
     const accepted = planned.filter(({ error }) => !error)
     if (accepted.length > 0) {
@@ -107,6 +108,19 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
       return { type, name, before, config: method === 'PUT' ? canonical(type, name, body) : undefined }
     } catch (error) {
       return { type, name, before, config: undefined, error: asKnown(error) }
+    }
+  }
+
+  /** Code that is new is shown to the kernel's verifier before anything rests on it. */
+  private async prove(each: Planned): Promise<void> {
+    const { type, config, before, error } = each
+    if (type !== 'programs' || config === undefined || error || (before as Program | undefined)?.sha256 === (config as Program).sha256)
+      return
+    try {
+      const program = programOf(config as Program)
+      if (program) await this.reconciler.prove(program.kind)
+    } catch (error) {
+      each.error = asKnown(error)
     }
   }
 

@@ -28,15 +28,22 @@ export class Introspection {
 
   /** Of every function that runs, and of the road. */
   allCounters(): { kind: string; name: string; counters: Record<string, Count> }[] {
-    const road = Object.keys(ROAD).map(object => ({ key: roadKey(object as keyof typeof ROAD), kind: object, name: object, reasons: {} }))
+    const road = Object.keys(ROAD).map(object => ({
+      key: roadKey(object as keyof typeof ROAD),
+      kind: object,
+      object,
+      name: object,
+      reasons: {}
+    }))
     const functions = [...this.reconciler.graph.instances.values()].map(({ key, kind, name }) => ({
       key,
       kind: kind.kind,
+      object: objectOf(kind),
       name,
       reasons: kind.counters
     }))
-    return [...road, ...functions].flatMap(({ key, kind, name, reasons }) => {
-      const values = this.kernel.counters(key, kind)
+    return [...road, ...functions].flatMap(({ key, kind, object, name, reasons }) => {
+      const values = this.kernel.counters(key, object)
       return values ? [{ kind, name, counters: named(values, reasons) }] : []
     })
   }
@@ -44,13 +51,13 @@ export class Introspection {
   /** Counters by name. Throws INKEV_ERR_NOT_FOUND while the object does not run. */
   counters(key: string): Record<string, Count> {
     const { kind } = this.instance(key)
-    return named(this.kernel.counters(key, kind.kind) ?? [], kind.counters)
+    return named(this.kernel.counters(key, objectOf(kind)) ?? [], kind.counters)
   }
 
   /** The records of one of its maps, with the operator's own names for keys that are numbers. Throws INKEV_ERR_NOT_FOUND. */
   table(key: string, map: string): { name?: string; key: unknown; value: unknown }[] {
     const { kind } = this.instance(key)
-    const records = this.kernel.table(key, kind.kind, map)
+    const records = this.kernel.table(key, objectOf(kind), map)
     if (!records)
       throw new InkevError(
         'INKEV_ERR_NOT_FOUND',
@@ -70,6 +77,10 @@ export class Introspection {
     if (!instance) throw new InkevError('INKEV_ERR_NOT_FOUND', `${inWords(key)} does not run on this host`)
     return instance
   }
+}
+
+function objectOf({ kind, object }: FunctionKind): string {
+  return object?.name ?? kind
 }
 
 function named(values: bigint[], reasons: FunctionKind['counters']): Record<string, Count> {

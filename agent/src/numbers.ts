@@ -8,15 +8,15 @@ import type { Numbers } from './model/surroundings'
 import type { Ids, Wanted } from './store/ids'
 
 /** Every number that a graph needs; and of all functions those of their ports, for these are told to clients. */
-export function numbersWanted({ instances, workloads, remotes }: Graph, { functions }: Desired): Wanted[] {
+export function numbersWanted({ instances, workloads, remotes }: Graph, desired: Desired): Wanted[] {
   const networks = [...instances.values()].filter(({ network }) => network)
   return [
     ...[...instances.keys()].map(key => ({ space: 'instance', key })),
     ...networks.flatMap(({ key, ports }) => [...ports.keys()].map(port => ({ space: `ports/${key}`, key: port }))),
-    ...[...functions].flatMap(([name, declared]) => {
-      const { kind, config } = kindOf(declared)
-      if (Array.isArray(kind.ports)) return []
-      return portNames(kind, config).map(port => ({ space: `ports/${resourceKey('functions', name)}`, key: port }))
+    ...[...desired.functions].flatMap(([name, declared]) => {
+      const known = kindOf(desired, declared)
+      if (!known || Array.isArray(known.kind.ports)) return []
+      return portNames(known.kind, known.config).map(port => ({ space: `ports/${resourceKey('functions', name)}`, key: port }))
     }),
     ...[...workloads.keys()].map(key => ({ space: 'workload', key })),
     ...[...new Set(remotes.map(({ vtep }) => vtep))].map(key => ({ space: 'peer', key }))
@@ -45,8 +45,10 @@ function portNumber({ kind }: Pick<Instance, 'kind'>, port: string, added: () =>
 }
 
 /** The ports of a function by name, as clients see them. */
-export function portNumbersOf(name: string, { functions }: Desired, ids: Ids): Record<string, number> {
-  const { kind, config } = kindOf(functions.get(name)!)
+export function portNumbersOf(name: string, desired: Desired, ids: Ids): Record<string, number> {
+  const known = kindOf(desired, desired.functions.get(name)!)
+  if (!known) return {}
+  const { kind, config } = known
   const key = resourceKey('functions', name)
   return Object.fromEntries(
     portNames(kind, config).map(port => [port, portNumber({ kind }, port, () => ids.get(`ports/${key}`, port) ?? 0)])

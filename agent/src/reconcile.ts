@@ -3,7 +3,7 @@
 
 import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
-import type { Image } from '@inkev/bpf/catalogue/define'
+import type { FunctionKind, Image } from '@inkev/bpf/catalogue/define'
 import type { NativeError } from '@inkev/native'
 import { InkevError } from '../api/errors'
 import type { Status } from '../api/resources'
@@ -101,6 +101,15 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
 
   labels(key: string): Image['labels'] {
     return this.images.labels(key)
+  }
+
+  /** Throws InkevError where the kernel's verifier refuses a kind's code. */
+  async prove(kind: FunctionKind): Promise<void> {
+    try {
+      await this.options.kernel.prove(kind)
+    } catch (error) {
+      throw asInkevError(error as Error)
+    }
   }
 
   /** Looks whether others changed what is ours, or whether what failed may succeed now. */

@@ -4,7 +4,7 @@
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import type { Native } from '@inkev/native'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import type { Network, NetworkFunction, Stitch, WorkloadPort } from '../api/resources'
+import type { Network, NetworkFunction, Program, Stitch, WorkloadPort } from '../api/resources'
 import { Agent } from './agent'
 import { restDirectory } from './directory/directory'
 import { describeHost, hostFacts } from './host'
@@ -106,6 +106,7 @@ const NOTHING: Desired = {
   peers: new Map(),
   endpoints: new Map(),
   ports: new Map(),
+  programs: new Map(),
   functions: new Map(),
   stitches: new Map()
 }
@@ -117,6 +118,7 @@ function desiredOf(store: Store): () => Desired {
     peers: directory.peers(),
     endpoints: directory.endpoints(),
     ports: store.table<WorkloadPort>('ports'),
+    programs: store.table<Program>('programs'),
     functions: store.table<NetworkFunction>('functions'),
     stitches: store.table<Stitch>('stitches')
   })

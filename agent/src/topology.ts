@@ -3,7 +3,7 @@
 
 import type { Status } from '../api/resources'
 import type { Desired, StitchEnd } from './model/desired'
-import { inWords, kindOf, resourceKey } from './model/desired'
+import { inWords, resourceKey } from './model/desired'
 
 export interface Topology {
   nodes: {
@@ -36,7 +36,7 @@ export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Statu
       id: resourceKey('functions', name),
       type: 'function' as const,
       name,
-      kind: kindOf(declared).kind.kind,
+      kind: Object.keys(declared)[0]!,
       ...state(resourceKey('functions', name))
     })),
     ...[...desired.ports.keys()].map(name => ({

@@ -54,6 +54,7 @@ describe('a fault of the agent itself', () => {
       peers: new Map(),
       endpoints: new Map(),
       ports: new Map(),
+      programs: new Map(),
       functions: new Map(),
       stitches: new Map()
     } as Desired

@@ -3,7 +3,7 @@
 
 import { type Codec, codecsOf } from './codec'
 import type { Entry, Value } from './define'
-import { readElf } from './elf'
+import { type Elf, readElf } from './elf'
 import { MismatchError } from './scalars'
 import { type CType, type Member, type RecordType, readTypes, resolved } from './types'
 
@@ -51,15 +51,26 @@ export interface ProgramSpec {
   section: string
 }
 
+/** A structure that is a variable of the object, or what a map holds: its members with the tags that the C gives them. */
+export interface RecordSpec {
+  size: number
+  members: { name: string; type: number; tags: string[] }[]
+}
+
 /** All that a compiled object declares. */
 export interface ObjectSpec {
   maps: Map<string, MapSpec>
   programs: Map<string, ProgramSpec>
+  types: CType[]
 }
 
 /** Throws RangeError when the bytes are no BPF object with BTF. */
 export function readObject(bytes: Uint8Array): ObjectSpec {
-  const elf = readElf(bytes)
+  return readObjectOf(readElf(bytes))
+}
+
+/** As `readObject`, of an ELF that is read already. */
+export function readObjectOf(elf: Elf): ObjectSpec {
   const btf = elf.section('.BTF')
   if (!btf) throw new RangeError('the object has no .BTF section: compile it with -g')
   const types = readTypes(btf)
@@ -68,8 +79,33 @@ export function readObject(bytes: Uint8Array): ObjectSpec {
   const maps = declared.map(index => variable(types, index)).map(({ name, type }) => readMap(types, codec, name, type))
   return {
     maps: byName(maps),
-    programs: byName(elf.functions)
+    programs: byName(elf.functions),
+    types
   }
+}
+
+/** The structure of that name, and its tags; undefined where the object has none. */
+export function recordOf({ types }: ObjectSpec, name: string): RecordSpec | undefined {
+  const index = types.findIndex(type => type.kind === 'struct' && type.name === name)
+  const type = types[index]
+  if (type?.kind !== 'struct') return undefined
+  return {
+    size: type.size,
+    members: type.members.map((member, n) => ({ name: member.name, type: member.type, tags: tagsOf(types, index, n) }))
+  }
+}
+
+/** The tags of a global variable. */
+export function variableTags({ types }: ObjectSpec, name: string): string[] {
+  return tagsOf(
+    types,
+    types.findIndex(type => type.kind === 'variable' && type.name === name),
+    -1
+  )
+}
+
+function tagsOf(types: CType[], index: number, member: number): string[] {
+  return types.flatMap(type => (type.kind === 'tag' && type.type === index && type.member === member ? [type.name] : []))
 }
 
 /** The bytes of map entries. Throws MismatchError naming map, field and type. */

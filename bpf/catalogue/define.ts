@@ -2,6 +2,7 @@
 // How a kind of network function is declared, once: its ports, configuration and counters, and how they become the contents of kernel maps.
 
 import type { Static, TObject, TProperties } from '@sinclair/typebox'
+import type { ObjectSpec } from './btf'
 import { group } from './fields'
 
 /** A value in the words of the BTF codec (btf.ts): numbers, bigints, booleans, the text forms of addresses, arrays and records of these. */
@@ -60,6 +61,16 @@ export interface Surroundings {
   bridge?: { vni: number; mtu: number; endpoints: Endpoint[]; port_ids: number[]; peers: number[]; stitched: number[] }
 }
 
+/** Compiled code that is not the catalogue's own. */
+export interface CodeObject {
+  /** Names it among all objects; another text for other code. */
+  name: string
+  /** Its program. */
+  main: string
+  elf: Uint8Array
+  spec: ObjectSpec
+}
+
 /** What a function owns at one of its ports: a network's bridge treats it as a known endpoint. */
 export interface Presence {
   mac: string
@@ -93,6 +104,8 @@ export interface FunctionOptions<F extends TProperties> {
   image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
   /** Sizes of maps that depend on the configuration, by map name. */
   sizes?(config: Static<TObject<F>>): Record<string, number>
+  /** The code that runs, where it is not the catalogue's object of the kind's name. */
+  object?: CodeObject
   /** Made by the agent for other resources, not offered as a function of its own (the bridge of a network). */
   internal?: boolean
 }

@@ -6,6 +6,10 @@ export interface Elf {
   section(name: string): Buffer | undefined
   /** Global functions in executable sections, but for `.text`, whose functions are called and never attached. */
   functions: { name: string; section: string }[]
+  /** Names of the sections that hold something. */
+  sections: string[]
+  /** The instructions of all executable sections. */
+  code: Buffer[]
 }
 
 interface Section {
@@ -24,6 +28,8 @@ const MACHINE_BPF = 247
 const TYPE_SYMTAB = 2
 const TYPE_NOBITS = 8
 const FLAG_EXECUTABLE = 4
+/** What the file only claims to hold is not believed without limit. */
+const NOBITS_MAX = 1 << 20
 const SYMBOL_SIZE = 24
 const GLOBAL_FUNCTION = (1 << 4) | 2
 
@@ -35,14 +41,18 @@ export function readElf(bytes: Uint8Array): Elf {
   if (file.readUInt16LE(18) !== MACHINE_BPF) throw new RangeError('an ELF object, but not of BPF: compile it with clang -target bpf')
   const sections = readSections(file)
   const contents = (section: Section) =>
-    section.type === TYPE_NOBITS ? Buffer.alloc(section.size) : file.subarray(section.offset, section.offset + section.size)
+    section.type === TYPE_NOBITS
+      ? Buffer.alloc(Math.min(section.size, NOBITS_MAX))
+      : file.subarray(section.offset, section.offset + section.size)
   const symbols = sections.find(({ type }) => type === TYPE_SYMTAB)
   return {
     section: name => {
       const found = sections.find(section => section.name === name)
       return found && contents(found)
     },
-    functions: symbols ? readFunctions(contents(symbols), contents(sections[symbols.link]!), sections) : []
+    functions: symbols ? readFunctions(contents(symbols), contents(sections[symbols.link]!), sections) : [],
+    sections: sections.filter(({ size }) => size > 0).map(({ name }) => name),
+    code: sections.filter(({ flags }) => flags & FLAG_EXECUTABLE).map(contents)
   }
 }
 

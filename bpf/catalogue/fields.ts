@@ -168,6 +168,16 @@ export function table<F extends TProperties>(declared: TableOptions & { fields: 
   }) as unknown as TRecord<TString, TObject<F>>
 }
 
+/** Texts by the operator's own keys, where what they mean is known elsewhere. */
+export function texts(declared: TableOptions & { keys?: string }): TRecord<TString, TString> {
+  return Type.Record(Type.String({ pattern: declared.keys ?? KEY_PATTERN }), text({ doc: 'Value, as text.', maxLength: 4096 }), {
+    description: declared.doc,
+    maxProperties: declared.max,
+    additionalProperties: false,
+    inkev: { meaning: 'table' } satisfies Annotations
+  }) as unknown as TRecord<TString, TString>
+}
+
 /** The fields of a table's rows. */
 export function rowFields(declared: TSchema): TProperties {
   return (Object.values(declared.patternProperties)[0] as { properties: TProperties }).properties

@@ -48,6 +48,8 @@ export type CType =
   | { kind: 'modifier'; type: number }
   | { kind: 'variable'; name: string; type: number }
   | { kind: 'section'; name: string; variables: number[] }
+  /** What a declaration is tagged with; `member` is that of the record `type`, -1 for the whole. */
+  | { kind: 'tag'; name: string; type: number; member: number }
   /** Functions, forward declarations, floats: of no use for values. */
   | { kind: 'other'; name: string }
 
@@ -127,7 +129,7 @@ function readType(record: Buffer, strings: Buffer): { type: CType; size: number 
       return { type: { kind: 'section', name, variables: list }, size }
     }
     case 17:
-      return plain({ kind: 'other', name }, 4)
+      return plain({ kind: 'tag', name, type: word(2), member: word(3) | 0 }, 4)
     case 19: {
       const wide = (value: bigint) => (flag ? BigInt.asIntN(64, value) : value)
       const { list, size } = items(3, n => ({ name: text(n), value: wide((BigInt(word(n + 2)) << 32n) | BigInt(word(n + 1))) }))

@@ -87,7 +87,15 @@ export class World {
 }
 
 function nothingPlanned(): Plans {
-  return { networks: new Map(), peers: new Map(), endpoints: new Map(), ports: new Map(), functions: new Map(), stitches: new Map() }
+  return {
+    networks: new Map(),
+    peers: new Map(),
+    endpoints: new Map(),
+    ports: new Map(),
+    programs: new Map(),
+    functions: new Map(),
+    stitches: new Map()
+  }
 }
 
 /** A port with the MAC that the agent will derive for it: to find it again in every judgement would cost too much. */

@@ -2,7 +2,7 @@
 // The one owner of everything that inkev has in the kernel: reads what is there, performs steps, and keeps `actual` true to both.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Entry } from '@inkev/bpf/catalogue/define'
+import type { Entry, FunctionKind } from '@inkev/bpf/catalogue/define'
 import type { Native, Netlink } from '@inkev/native'
 import type { Step } from '../plan/plan'
 import type { Actual, Entries, ObjectWish } from '../plan/state'
@@ -30,7 +30,13 @@ export class Kernel {
   private readonly hooks: Hooks
 
   /** `host` is a netlink socket in the host's namespace. */
-  constructor(native: Native, objects: Objects, host: Netlink, owned: OwnedNamespaces, bpffs: string) {
+  constructor(
+    native: Native,
+    private readonly objects: Objects,
+    host: Netlink,
+    owned: OwnedNamespaces,
+    bpffs: string
+  ) {
     const pins = new Pins(bpffs)
     this.shared = new SharedMaps(native.bpf, objects, pins)
     this.loaded = new LoadedObjects(native.bpf, objects, this.shared, pins)
@@ -152,6 +158,11 @@ export class Kernel {
   /** Names of an object's own maps. */
   tables(key: string): string[] {
     return this.loaded.tables(key)
+  }
+
+  /** Throws where the kernel's verifier refuses a kind's code. */
+  prove(kind: FunctionKind): Promise<void> {
+    return this.loaded.prove(this.objects.of(kind))
   }
 
   /** Lets go of the handles. What runs goes on. */

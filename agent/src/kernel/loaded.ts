@@ -4,7 +4,7 @@
 import { basename } from 'node:path'
 import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
-import { INSTANCE_MARK } from '@inkev/bpf/core/graph'
+import { INSTANCE_FIRST, INSTANCE_MARK } from '@inkev/bpf/core/graph'
 import type { Bpf, BpfMap, BpfTemplate, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
@@ -20,6 +20,8 @@ interface Running {
   maps: Map<string, BpfMap>
 }
 
+/** What the kernel calls an object that is loaded only to be verified. */
+const PROOF = 'proof'
 const LAYOUT_SUFFIX = '_00000000'.length
 
 export class LoadedObjects {
@@ -52,7 +54,7 @@ export class LoadedObjects {
         reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
         maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
       })
-      const running = { main: programs.get(wish.object)!, programs: new Map(programs), maps: this.keepMaps(wish, compiled, maps, own) }
+      const running = { main: programs.get(compiled.main)!, programs: new Map(programs), maps: this.keepMaps(wish, compiled, maps, own) }
       this.pinPrograms(wish, running)
       const before = this.running.get(wish.key)
       if (before) closeAll(before)
@@ -60,6 +62,17 @@ export class LoadedObjects {
       return { fact: factOf(wish.digest, running, before !== undefined), kept: [...own.keys()] }
     } finally {
       for (const map of own.values()) map.close()
+    }
+  }
+
+  /** Has the kernel verify code that nothing runs yet. */
+  async prove(compiled: CompiledObject): Promise<void> {
+    const template = this.bpf.template({ elf: compiled.elf, name: PROOF })
+    try {
+      const { programs, maps } = await template.load({ immediates: { [INSTANCE_MARK]: INSTANCE_FIRST }, reuse: this.sharedBy(compiled) })
+      for (const handle of [...programs.values(), ...maps.values()]) handle.close()
+    } finally {
+      template.close()
     }
   }
 

@@ -4,12 +4,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MapSpec, type ObjectSpec, readObject } from '@inkev/bpf/catalogue/btf'
-import type { Value } from '@inkev/bpf/catalogue/define'
+import type { CodeObject, FunctionKind } from '@inkev/bpf/catalogue/define'
+import { layoutText } from '@inkev/bpf/catalogue/layout'
 import { InkevError } from '../../api/errors'
 import { digestOf } from '../plan/digest'
 
 export interface CompiledObject {
   name: string
+  /** The program that it is about; others in it are the road's. */
+  main: string
   elf: Buffer
   spec: ObjectSpec
   /** Names its contents. */
@@ -35,10 +38,18 @@ export class Objects {
     return object
   }
 
+  /** The code of a kind. */
+  of({ kind, object }: Pick<FunctionKind, 'kind' | 'object'>): CompiledObject {
+    if (!object) return this.get(kind)
+    const known = this.known.get(object.name) ?? compiledOf(object)
+    this.known.set(object.name, known)
+    return known
+  }
+
   private read(name: string): CompiledObject {
     try {
       const elf = readFileSync(this.path(name))
-      return { name, elf, spec: readObject(elf), digest: digestOf(elf) }
+      return { name, main: name, elf, spec: readObject(elf), digest: digestOf(elf) }
     } catch (error) {
       throw unusable(this.path(name), (error as Error).message, error)
     }
@@ -49,32 +60,16 @@ export class Objects {
   }
 }
 
+function compiledOf({ name, main, elf, spec }: CodeObject): CompiledObject {
+  return { name, main, elf: Buffer.from(elf), spec, digest: digestOf(elf) }
+}
+
 function unusable(path: string, reason: string, cause?: unknown): InkevError {
   const hint = 'Build it (node bpf/build.mjs), or name the directory by --objects.'
   return new InkevError('INKEV_ERR_OPTION', `the compiled function ${path} cannot be used: ${reason}`, undefined, hint, cause)
 }
 
-/**
- * Names the layout of a map: type, sizes, and where each field of its records lies. Maps of one layout can be taken over by another version of the program.
- */
+/** Names the layout of a map. */
 export function layoutOf(map: MapSpec, maxEntries: number): string {
-  return digestOf([map.type, map.keySize, map.valueSize, maxEntries, map.flags, fieldsOf(map)].join(' ')).slice(0, 8)
-}
-
-const fields = new WeakMap<MapSpec, string>()
-
-/** Found out once for each map, as every instance of a function asks for it. */
-function fieldsOf(map: MapSpec): string {
-  const known = fields.get(map) ?? [map.key, map.value].map(codec => (codec ? describe(codec.decode(ramp(codec.size))) : '')).join(' ')
-  fields.set(map, known)
-  return known
-}
-
-/** Bytes that tell their own place, so that the decoded record shows where each field was read. */
-function ramp(size: number): Buffer {
-  return Buffer.from(Array.from({ length: size }, (_, n) => (n * 7 + 1) & 0x7f))
-}
-
-function describe(value: Value): string {
-  return JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? field.toString() : field))
+  return digestOf(layoutText(map, maxEntries)).slice(0, 8)
 }

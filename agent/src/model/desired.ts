@@ -2,10 +2,11 @@
 // The desired state of one host as the model reads it: every stored resource by name, and the facts of the host.
 
 import type { FunctionKind } from '@inkev/bpf/catalogue/define'
+import { PROGRAM_KIND, type Program as ReadProgram, readProgram } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
-import type { Endpoint, Network, NetworkFunction, Peer, ResourceType, Stitch, StitchEnd, WorkloadPort } from '../../api/resources'
+import type { Endpoint, Network, NetworkFunction, Peer, Program, ResourceType, Stitch, StitchEnd, WorkloadPort } from '../../api/resources'
 
-export type { Endpoint, Network, NetworkFunction, Peer, ResourceType, Stitch, StitchEnd, WorkloadPort }
+export type { Endpoint, Network, NetworkFunction, Peer, Program, ResourceType, Stitch, StitchEnd, WorkloadPort }
 
 type Rows<V> = ReadonlyMap<string, V>
 
@@ -15,6 +16,7 @@ export interface Desired {
   peers: Rows<Peer>
   endpoints: Rows<Endpoint>
   ports: Rows<WorkloadPort>
+  programs: Rows<Program>
   functions: Rows<NetworkFunction>
   stitches: Rows<Stitch>
 }
@@ -35,10 +37,45 @@ export function resourceKey(type: ResourceType, name: string): string {
   return `${type}/${name}`
 }
 
-/** The kind of a function, with its configuration. */
-export function kindOf(declared: NetworkFunction): { kind: FunctionKind; config: Record<string, unknown> } {
+/** The kind of a function, with its configuration; undefined while the program that it is made of is missing. */
+export function kindOf(
+  { programs }: Pick<Desired, 'programs'>,
+  declared: NetworkFunction
+): { kind: FunctionKind; config: Record<string, unknown> } | undefined {
   const [[name, config] = ['', {}]] = Object.entries(declared)
-  return { kind: kinds[name]!, config }
+  const kind = name === PROGRAM_KIND ? programOf(programs.get(programNameOf(declared)!))?.kind : kinds[name]
+  return kind && { kind, config }
+}
+
+/** The program that a function is made of; undefined for one of the catalogue. */
+export function programNameOf(declared: NetworkFunction): string | undefined {
+  return declared[PROGRAM_KIND]?.name as string | undefined
+}
+
+/** A program as its ELF declares it; undefined where it is missing, or is none. */
+export function programOf(program: Program | undefined): ReadProgram | undefined {
+  if (!program) return undefined
+  const known = readPrograms.get(program) ?? attemptRead(program)
+  readPrograms.set(program, known)
+  return 'kind' in known ? known : undefined
+}
+
+/** Throws RangeError where the ELF is refused. */
+export function requireProgram(program: Program): ReadProgram {
+  const read = programOf(program)
+  if (!read) throw readPrograms.get(program)
+  return read
+}
+
+const readPrograms = new WeakMap<Program, ReadProgram | RangeError>()
+
+function attemptRead({ sha256, elf }: Program): ReadProgram | RangeError {
+  try {
+    return readProgram(`programs/${sha256}`, Buffer.from(elf, 'base64'))
+  } catch (error) {
+    if (error instanceof RangeError) return error
+    throw error
+  }
 }
 
 const SINGULAR: Record<ResourceType, string> = {
@@ -46,6 +83,7 @@ const SINGULAR: Record<ResourceType, string> = {
   peers: 'peer',
   endpoints: 'endpoint',
   ports: 'port',
+  programs: 'program',
   functions: 'function',
   stitches: 'stitch'
 }

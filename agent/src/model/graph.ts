@@ -10,13 +10,14 @@ import {
   inWords,
   kindOf,
   type Network,
-  type NetworkFunction,
+  programNameOf,
   resourceKey,
   type StitchEnd,
   splitKey,
   type WorkloadPort
 } from './desired'
 import { misfitOf } from './placing'
+import { usersOf } from './references'
 import { mtuOf, type Subnet, subnetsOf } from './resolve'
 import { interfaceKey, interfaceWorkload, portWorkload, type Target, type Workload } from './workloads'
 
@@ -107,17 +108,26 @@ function endKey(target: Target): string {
 }
 
 /** What an end names and is not there, in words. A function may lose a port, as it may go: who renames one changes the stitch after the function. */
-function missingOf({ networks, functions, ports }: Desired, end: StitchEnd): string | undefined {
+function missingOf(desired: Desired, end: StitchEnd): string | undefined {
+  const { networks, ports } = desired
   if (end.network !== undefined) return networks.has(end.network) ? undefined : inWords(resourceKey('networks', end.network))
-  if (end.function !== undefined) return missingOfFunction(functions.get(end.function), end.function, end.port!)
+  if (end.function !== undefined) return missingOfFunction(desired, end.function, end.port!)
   return end.port === undefined || ports.has(end.port) ? undefined : inWords(resourceKey('ports', end.port))
 }
 
-function missingOfFunction(declared: NetworkFunction | undefined, name: string, port: string): string | undefined {
+function missingOfFunction(desired: Desired, name: string, port: string): string | undefined {
   const key = resourceKey('functions', name)
-  if (!declared) return inWords(key)
-  const { kind, config } = kindOf(declared)
+  const missing = missingFor(desired, name)
+  if (missing) return inWords(missing)
+  const { kind, config } = kindOf(desired, desired.functions.get(name)!)!
   return portNames(kind, config).includes(port) ? undefined : `port ${port} of ${inWords(key)}`
+}
+
+/** What must come before a function can run: itself, or the program that it is made of. */
+function missingFor(desired: Desired, name: string): string | undefined {
+  const declared = desired.functions.get(name)
+  if (!declared) return resourceKey('functions', name)
+  return kindOf(desired, declared) ? undefined : resourceKey('programs', programNameOf(declared)!)
 }
 
 function targetOf(end: StitchEnd, stitch: string): Target {
@@ -140,10 +150,9 @@ function buildWorkloads(desired: Desired, facts: HostFacts, { ends, behind }: Li
   return new Map(workloads.map(workload => [workload.key, workload]))
 }
 
-function missingForPort({ networks, functions }: Desired, { network, chain }: WorkloadPort): string | undefined {
-  if (network !== undefined && !networks.has(network)) return resourceKey('networks', network)
-  const absent = chain.find(name => !functions.has(name))
-  return absent === undefined ? undefined : resourceKey('functions', absent)
+function missingForPort(desired: Desired, { network, chain }: WorkloadPort): string | undefined {
+  if (network !== undefined && !desired.networks.has(network)) return resourceKey('networks', network)
+  return chain.map(name => missingFor(desired, name)).find(missing => missing !== undefined)
 }
 
 /** Every instance to which packets of this host's workloads can come. */
@@ -171,7 +180,7 @@ function neighboursOf({ ends }: Links): Map<string, string[]> {
 function buildInstance(desired: Desired, facts: HostFacts, key: string, links: Links): Omit<Instance, 'chained'> {
   const [type, name] = splitKey(key)
   if (type === 'networks') return networkInstance(key, name, desired.networks.get(name)!, facts, links)
-  const { kind, config } = kindOf(desired.functions.get(name)!)
+  const { kind, config } = kindOf(desired, desired.functions.get(name)!)!
   const ports = new Map(portNames(kind, config).map(port => [port, links.behind.get(endKey({ instance: key, port }))]))
   return { key, name, kind, config, ports }
 }
@@ -227,11 +236,16 @@ function tellStatuses(
   const ofInstance = (key: string) => (instances.has(key) ? ACTIVE : idle('no workload of this host reaches it'))
   const inNetwork = (name: string) =>
     desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(inWords(resourceKey('networks', name)))
+  const ofFunction = (name: string) => {
+    const missing = missingFor(desired, name)
+    return missing ? waitsFor(inWords(missing)) : ofInstance(resourceKey('functions', name))
+  }
+  const ofProgram = (name: string) =>
+    usersOf(desired, 'programs', name).some(user => instances.has(user)) ? ACTIVE : idle('no function of this host runs it')
   const statuses: [string, Status][] = [
     ...[...desired.networks.keys()].map(name => [resourceKey('networks', name), inNetwork(name)] as [string, Status]),
-    ...[...desired.functions.keys()].map(
-      name => [resourceKey('functions', name), ofInstance(resourceKey('functions', name))] as [string, Status]
-    ),
+    ...[...desired.functions.keys()].map(name => [resourceKey('functions', name), ofFunction(name)] as [string, Status]),
+    ...[...desired.programs.keys()].map(name => [resourceKey('programs', name), ofProgram(name)] as [string, Status]),
     ...[...desired.ports].map(
       ([name, port]) => [resourceKey('ports', name), ofPort(desired, port, workloads.get(resourceKey('ports', name)))] as [string, Status]
     ),

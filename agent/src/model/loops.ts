@@ -33,10 +33,11 @@ function rootOf(parents: Map<string, string>, node: string): string {
   return root
 }
 
-function nodeOf({ functions }: Desired, { network, function: name }: StitchEnd): string | undefined {
+function nodeOf(desired: Desired, { network, function: name }: StitchEnd): string | undefined {
   if (network !== undefined) return `network ${network}`
-  const declared = name === undefined ? undefined : functions.get(name)
-  return declared && !kindOf(declared).kind.presents ? `function ${name}` : undefined
+  const declared = name === undefined ? undefined : desired.functions.get(name)
+  const known = declared && kindOf(desired, declared)
+  return known && !known.kind.presents ? `function ${name}` : undefined
 }
 
 /** The nodes from one to the other, which are joined; breadth first. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which resources name which others: what a deletion would tear apart.
 
-import { type Desired, type ResourceType, resourceKey, type StitchEnd, type WorkloadPort } from './desired'
+import { type Desired, programNameOf, type ResourceType, resourceKey, type StitchEnd, type WorkloadPort } from './desired'
 
 /** Keys of the resources that cannot do without this one. Peers and endpoints can: they wait. */
-export function usersOf({ ports, stitches }: Desired, type: ResourceType, name: string): string[] {
+export function usersOf({ ports, stitches, functions }: Desired, type: ResourceType, name: string): string[] {
+  if (type === 'programs')
+    return [...functions].filter(([, declared]) => programNameOf(declared) === name).map(([user]) => resourceKey('functions', user))
   const users = [
     ...[...ports].filter(([, port]) => portUses(port, type, name)).map(([user]) => resourceKey('ports', user)),
     ...[...stitches]

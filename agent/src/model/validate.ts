@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is refused before it is stored: faults within one resource, and beside the others. Missing references are none: a resource waits for them.
 
+import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import { cidrOverlaps, parseMac } from '@inkev/bpf/catalogue/addresses'
-import { isChainable, portNames } from '@inkev/bpf/catalogue/define'
+import { type FunctionKind, isChainable, portNames } from '@inkev/bpf/catalogue/define'
+import { onlyKnown, PROGRAM_KIND, takeoverFault } from '@inkev/bpf/catalogue/program'
 import { type ErrorCode, InkevError } from '../../api/errors'
 import {
   type Desired,
@@ -13,14 +15,19 @@ import {
   type Network,
   type NetworkFunction,
   type Peer,
+  type Program,
+  programOf,
   type ResourceType,
+  requireProgram,
   type Stitch,
   type StitchEnd,
+  splitKey,
   type WorkloadPort
 } from './desired'
 import { FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
 import { findMisplaced } from './placing'
+import { usersOf } from './references'
 import { cidrsOf, macOf, subnetsOf } from './resolve'
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
@@ -31,6 +38,7 @@ export function validate(desired: Desired, facts: HostFacts, type: ResourceType,
     peers: () => validatePeer(facts, name, peers.get(name)!),
     endpoints: () => validateEndpoint(desired, facts, name, endpoints.get(name)!),
     ports: () => validatePort(desired, facts, name, ports.get(name)!),
+    programs: () => validateProgram(desired, name, desired.programs.get(name)!, before as Program | undefined),
     functions: () => validateFunction(desired, name, functions.get(name)!, before as NetworkFunction | undefined),
     stitches: () => validateStitch(desired, facts, name, stitches.get(name)!)
   }
@@ -136,16 +144,18 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
   const names = Object.keys(declared)
   if (names.length !== 1)
     refuse('INKEV_ERR_KIND', '', `function ${name} has ${names.length === 0 ? 'no kind' : `the kinds ${names.join(', ')}`}`)
-  const { kind, config } = kindOf(declared)
-  if (before && !(kind.kind in before))
+  if (before && !(names[0]! in before))
     refuse(
       'INKEV_ERR_KIND',
-      kind.kind,
-      `function ${name} is a ${Object.keys(before)[0]} and cannot become a ${kind.kind}`,
+      names[0]!,
+      `function ${name} is a ${Object.keys(before)[0]} and cannot become a ${names[0]}`,
       'Delete it and create another.'
     )
   if (!before && desired.networks.size + desired.functions.size > FUNCTIONS_MAX)
     refuse('INKEV_ERR_FULL', 'name', `a host takes ${FUNCTIONS_MAX} networks and functions`)
+  const known = kindOf(desired, declared)
+  if (!known) return
+  const { kind, config } = known
   const [problem] = kind.check?.(config as never) ?? []
   if (problem) refuse('INKEV_ERR_CONFIG', `${kind.kind}.${problem.path}`, problem.message, problem.hint)
   const ports = portNames(kind, config)
@@ -158,6 +168,45 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
       `port ${chaining} has function ${name} in its chain, and a ${kind.kind} cannot stand there`
     )
   requireNoLoop(desired, kind.kind)
+}
+
+function validateProgram(desired: Desired, name: string, program: Program, before: Program | undefined): void {
+  const { kind } = asRefusal('INKEV_ERR_PROGRAM', 'elf', () => requireProgram(program))
+  const digest = createHash('sha256').update(kind.object!.elf).digest('hex')
+  if (digest !== program.sha256)
+    refuse('INKEV_ERR_PROGRAM', 'sha256', `the ELF of program ${name} has the SHA-256 ${digest}`, 'Upload both anew.')
+  const users = usersOf(desired, 'programs', name).map(user => splitKey(user)[1])
+  const running = programOf(before)?.kind.object
+  const fault = running && users.length > 0 ? takeoverFault(running, kind.object!) : undefined
+  if (fault) refuse('INKEV_ERR_LAYOUT', 'elf', fault)
+  for (const user of users) requireFit(desired, user, kind)
+}
+
+/** A function of the program must be able to go on as it is. What it says beyond what the program knows is its own next change. */
+function requireFit(desired: Desired, user: string, kind: FunctionKind): void {
+  const config = desired.functions.get(user)![PROGRAM_KIND]!
+  const known = onlyKnown(kind, config)
+  const [problem] = kind.check!(known as never)
+  if (problem)
+    refuse(
+      'INKEV_ERR_PROGRAM',
+      'elf',
+      `function ${user} does not fit it: ${problem.path}: ${problem.message}`,
+      'Give new fields a default.'
+    )
+  const [chaining] = [...desired.ports].find(([, { chain }]) => chain.includes(user)) ?? []
+  if (chaining !== undefined && !isChainable(kind))
+    refuse('INKEV_ERR_NOT_CHAINABLE', 'elf', `function ${user} stands in the chain of port ${chaining}, and the program cannot`)
+  requireNoLoop(desired, 'elf')
+}
+
+function asRefusal<T>(code: ErrorCode, path: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof RangeError) refuse(code, path, error.message)
+    throw error
+  }
 }
 
 function validateStitch(desired: Desired, facts: HostFacts, name: string, { a, b }: Stitch): void {
@@ -217,10 +266,12 @@ function pointOf(end: StitchEnd): string | undefined {
   return end.port === undefined ? undefined : `port ${end.port}`
 }
 
-function requireKnownPort({ functions, ports }: Desired, end: StitchEnd, path: string): void {
+function requireKnownPort(desired: Desired, end: StitchEnd, path: string): void {
+  const { functions, ports } = desired
   const declared = end.function === undefined ? undefined : functions.get(end.function)
-  if (declared) {
-    const { kind, config } = kindOf(declared)
+  const known = declared && kindOf(desired, declared)
+  if (known) {
+    const { kind, config } = known
     const names = portNames(kind, config)
     if (!names.includes(end.port!))
       refuse(
@@ -260,11 +311,13 @@ function requireFree({ stitches, ports }: Desired, name: string, end: StitchEnd,
       )
 }
 
-function requireChainable({ functions, stitches }: Desired, name: string, first: boolean, path: string): void {
+function requireChainable(desired: Desired, name: string, first: boolean, path: string): void {
+  const { functions, stitches } = desired
   if (!first) refuse('INKEV_ERR_CONFIG', path, `function ${name} stands twice in the chain`, 'Name each function once.')
   const declared = functions.get(name)
-  if (declared && !isChainable(kindOf(declared).kind))
-    refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${kindOf(declared).kind.kind}, which cannot stand in a chain`)
+  const known = declared && kindOf(desired, declared)
+  if (known && !isChainable(known.kind))
+    refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${known.kind.kind}, which cannot stand in a chain`)
   for (const [stitch, { a, b }] of stitches)
     if (a.function === name || b.function === name)
       refuse('INKEV_ERR_FUNCTION_BOUND', path, `function ${name} is stitched by ${stitch}, so it cannot stand in a chain`)

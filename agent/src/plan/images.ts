@@ -4,16 +4,23 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import { configEntry } from '@inkev/bpf/catalogue/config'
-import type { Image, Surroundings } from '@inkev/bpf/catalogue/define'
+import type { FunctionKind, Image, Surroundings } from '@inkev/bpf/catalogue/define'
 import type { Graph, Instance } from '../model/graph'
 import { type Numbers, Situation } from '../model/surroundings'
 import { digestOf } from './digest'
 import type { Encoder } from './encoder'
 import type { ImageWish } from './state'
 
+export interface CompiledCode {
+  name: string
+  digest: string
+  spec: { maps: ReadonlyMap<string, MapSpec> }
+}
+
 /** What the agent must know of compiled objects. */
 export interface CompiledObjects {
-  get(name: string): { digest: string; spec: { maps: ReadonlyMap<string, MapSpec> } }
+  get(name: string): CompiledCode
+  of(kind: FunctionKind): CompiledCode
 }
 
 /** The generation of an instance's image, kept over restarts: it counts up when the image changes. */
@@ -77,7 +84,7 @@ export class Images {
 
   private makeOne(instance: Instance, situation: Omit<Surroundings, 'generation'>, stored: Generation | undefined): Made {
     const { key, kind, config } = instance
-    const { digest: object, spec } = this.objects.get(kind.kind)
+    const { digest: object, spec } = this.objects.of(kind)
     const surroundings = JSON.stringify(situation)
     const before = this.made.get(key)
     const sameCode = before?.object === object && before.config === config

@@ -7,7 +7,7 @@ import type { Graph, Instance } from '../model/graph'
 import type { Numbers } from '../model/surroundings'
 import { isVeth } from '../model/workloads'
 import { digestOf } from './digest'
-import type { CompiledObjects } from './images'
+import type { CompiledCode, CompiledObjects } from './images'
 import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
 
 /** The road's own objects, with their instance numbers, in the order in which they are loaded: the first brings the shared maps. */
@@ -62,15 +62,15 @@ function roadDevices({ uplink }: HostFacts, port: number): DeviceWish[] {
 
 function roadObjects({ uplink }: HostFacts, objects: CompiledObjects): ObjectWish[] {
   const names = (Object.keys(ROAD) as RoadObject[]).filter(name => uplink || name === 'port' || name === 'replica')
-  return names.map(name => objectWish(roadKey(name), name, ROAD[name], {}, objects))
+  return names.map(name => objectWish(roadKey(name), objects.get(name), ROAD[name], {}))
 }
 
 function objectOf({ key, kind, config }: Instance, numbers: Numbers, objects: CompiledObjects): ObjectWish {
-  return objectWish(key, kind.kind, numbers.instance(key), kind.sizes?.(config as never) ?? {}, objects)
+  return objectWish(key, objects.of(kind), numbers.instance(key), kind.sizes?.(config as never) ?? {})
 }
 
-function objectWish(key: string, object: string, id: number, sizes: Record<string, number>, objects: CompiledObjects): ObjectWish {
-  return { key, object, id, sizes, digest: digestOf(objects.get(object).digest, String(id), JSON.stringify(sizes)) }
+function objectWish(key: string, { name, digest }: CompiledCode, id: number, sizes: Record<string, number>): ObjectWish {
+  return { key, object: name, id, sizes, digest: digestOf(digest, String(id), JSON.stringify(sizes)) }
 }
 
 const NAME_MAX = 12

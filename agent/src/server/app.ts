@@ -34,6 +34,8 @@ declare module 'fastify' {
 }
 
 const TYPES = Object.keys(resources) as ResourceType[]
+/** Programs need a role of their own, and come one by one. */
+const BULK_TYPES: ResourceType[] = TYPES.filter(type => type !== 'programs')
 const nameParameter = Type.Object({ name: Type.String({ description: 'Name of the object, chosen by the client.' }) })
 const preconditions = Type.Object({
   'if-match': Type.Optional(Type.String({ description: 'The change is made only if this is the object’s ETag.' })),
@@ -88,12 +90,21 @@ export async function buildApp({ agent, introspection, host, ready, authorize, l
   return app
 }
 
+const declares = Type.Record(Type.String(), Type.Unknown(), {
+  description: 'Ports, counters, configuration and tables, as the program declares them.'
+})
+
 /** What a client wrote, and what the agent adds. */
 function answerOf(type: ResourceType): TSchema {
   const { properties, required = [], ...schema } = resources[type] as TObject
   const ports = Type.Record(Type.String(), Type.Integer(), { description: 'The numbers of its ports by their names.' })
-  const added = { name: Type.String(), ...(type === 'functions' && { ports }), status }
-  return Type.Unsafe({ ...schema, properties: { ...properties, ...added }, required: [...required, ...Object.keys(added)] })
+  const added = { name: Type.String(), ...(type === 'functions' && { ports }), ...(type === 'programs' && { declares }), status }
+  const readable = Object.fromEntries(Object.entries(properties).filter(([, { writeOnly }]) => !writeOnly))
+  return Type.Unsafe({
+    ...schema,
+    properties: { ...readable, ...added },
+    required: [...required.filter(name => name in readable), ...Object.keys(added)]
+  })
 }
 
 type Named = { Params: { name: string } }
@@ -106,7 +117,7 @@ function resourceRoutes(app: FastifyInstance, agent: Agent, type: ResourceType):
   ])
   const failures = { '4xx': errorBody, '5xx': errorBody }
   const common = { tags: [type], params: nameParameter }
-  const operate = { config: { role: 'operate' as const } }
+  const operate = { config: { role: type === 'programs' ? ('program' as const) : ('operate' as const) } }
   const read = { config: { role: 'read' as const } }
   const change = (request: FastifyRequest<Named>, method: Change['method']): Change => ({
     method,
@@ -166,7 +177,7 @@ function answerOutcome(reply: FastifyReply, outcome: Outcome): FastifyReply {
 
 const bulkItem = Type.Object({
   method: Type.Union([Type.Literal('PUT'), Type.Literal('DELETE')]),
-  resource: Type.Union(TYPES.map(type => Type.Literal(type))),
+  resource: Type.Union(BULK_TYPES.map(type => Type.Literal(type))),
   name: Type.String(),
   body: Type.Optional(Type.Unknown()),
   if_match: Type.Optional(Type.String())
@@ -208,8 +219,8 @@ function bulkRoute(app: FastifyInstance, agent: Agent): void {
 function requireBulkItem(item: BulkItem, position: number): void {
   if (!['PUT', 'DELETE'].includes(item?.method))
     throw new InkevError('INKEV_ERR_SCHEMA', `${position}.method is neither PUT nor DELETE`, `${position}.method`)
-  if (!TYPES.includes(item.resource))
-    throw new InkevError('INKEV_ERR_SCHEMA', `${position}.resource is none of ${TYPES.join(', ')}`, `${position}.resource`)
+  if (!BULK_TYPES.includes(item.resource))
+    throw new InkevError('INKEV_ERR_SCHEMA', `${position}.resource is none of ${BULK_TYPES.join(', ')}`, `${position}.resource`)
   if (typeof item.name !== 'string') throw new InkevError('INKEV_ERR_SCHEMA', `${position}.name is missing`, `${position}.name`)
 }
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compiles programs as their users do: with clang alone, and the headers that stand alone.
+
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const BPF = join(__dirname, '..')
+const FLAGS = '-O2 -g -target bpf -mcpu=v3 -Wall -Werror'.split(' ')
+const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+
+/** The template of a program, in C. */
+export const TEMPLATE = readFileSync(join(BPF, 'program/template.bpf.c'), 'utf8')
+
+/** An ELF and its name, as `PUT /v1/programs/<name>` takes it. */
+export interface Upload {
+  sha256: string
+  elf: string
+}
+
+export function compileProgram(source: string): Buffer {
+  const folder = mkdtempSync(join(tmpdir(), 'inkev-program-'))
+  try {
+    execFileSync(process.execPath, [join(BPF, 'build.mjs'), 'headers', folder])
+    writeFileSync(join(folder, 'own.bpf.c'), source)
+    const args = [...FLAGS, '-I', folder, '-idirafter', `/usr/include/${MULTIARCH}`, '-c', 'own.bpf.c', '-o', 'own.bpf.o']
+    execFileSync(process.env.CLANG ?? 'clang-19', args, { cwd: folder, stdio: 'pipe' })
+    return readFileSync(join(folder, 'own.bpf.o'))
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+export function uploadOf(elf: Buffer): Upload {
+  return { sha256: createHash('sha256').update(elf).digest('hex'), elf: elf.toString('base64') }
+}
