@@ -108,7 +108,8 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     try {
       await this.options.kernel.prove(kind)
     } catch (error) {
-      throw asInkevError(error as Error)
+      const { code, message } = asInkevError(error as Error)
+      throw new InkevError(code, message, 'elf', 'Correct the program there, and upload it again.', error)
     }
   }
 
@@ -253,8 +254,13 @@ function asInkevError(error: Error): InkevError {
   return new InkevError('INKEV_ERR_KERNEL', error.message, undefined, undefined, error)
 }
 
-/** What the verifier said last, without what libbpf and its own statistics add. */
+/** What the verifier said last, without what libbpf and its own statistics add; and the line of the source where it was then, as far as it is known. */
 function lastLines(log: string): string {
   const lines = log.split('\n').filter(line => line.trim() && !/^(libbpf:|processed |-- )/.test(line))
-  return lines.slice(-3).join(' / ')
+  const [, source, place] = /^; (.*?)(?: @ (\S+))?$/.exec(lines.findLast(line => line.startsWith('; ')) ?? '') ?? []
+  const said = lines
+    .filter(line => !line.startsWith('; '))
+    .slice(-3)
+    .join(' / ')
+  return source === undefined ? said : `${said}, at ${place ? `${place}: ` : ''}${source}`
 }

@@ -193,7 +193,7 @@ function configValue(spec: ObjectSpec, declared: Declares['config'], given: Reco
   return Object.fromEntries(
     members.flatMap(({ name, type }) => {
       const text = given[name] ?? declared[name]!.default
-      return text === undefined ? [] : [[name, valueOf(spec, type, text)]]
+      return text === undefined ? [] : [[name, typedValue(spec, type, text)]]
     })
   )
 }
@@ -204,7 +204,7 @@ function tableEntries(spec: ObjectSpec, name: string, rows: Record<string, strin
 }
 
 /** A text as the codec of its type takes it. */
-function valueOf({ types }: ObjectSpec, index: number, text: string): Value {
+function typedValue({ types }: ObjectSpec, index: number, text: string): Value {
   const type = types[index]
   const isBool = type?.kind === 'typedef' && type.name === 'bool_t'
   const target = resolved(types, index)
@@ -213,7 +213,7 @@ function valueOf({ types }: ObjectSpec, index: number, text: string): Value {
   return target?.kind === 'struct' || target?.kind === 'union' || target?.kind === 'array' ? parsed(text) : text
 }
 
-/** As `valueOf`, where only the codec is known: the first reading that it takes. */
+/** As `typedValue`, where only the codec is known: the first reading that it takes. */
 function wordOf(codec: Codec, text: string): Value {
   const readings = [text, ...(/^-?[0-9]+$/.test(text) ? [BigInt(text)] : []), parsed(text)]
   return readings.find(reading => !faultOf(() => codec.encode(reading))) ?? text

@@ -54,6 +54,20 @@ typedef __UINT64_TYPE__ inkev_counter;
 	}                                                                     \
 	struct inkev_config
 
+/*
+ * A map that the operator fills, and the agent writes: `map_type` is BPF_MAP_TYPE_HASH, _LPM_TRIE
+ * (keys of prefix_t) or _ARRAY. Any other map is the program's own memory: its next version takes
+ * it over where its layout is equal. The agent shows the records of both.
+ */
+#define INKEV_TABLE(name, map_type, key_type, value_type, size)                         \
+	struct {                                                                        \
+		__uint(type, map_type);                                                 \
+		__uint(max_entries, size);                                              \
+		__uint(map_flags, BPF_F_NO_PREALLOC *(map_type != BPF_MAP_TYPE_ARRAY)); \
+		__type(key, key_type);                                                  \
+		__type(value, value_type);                                              \
+	} name SEC(".maps") __attribute__((btf_decl_tag("inkev:table")))
+
 /* The number of a port, as forward() takes it and arrived_at() answers it. */
 #define PORT(name) (offsetof(struct inkev_ports, name) / sizeof(inkev_port))
 /* The number of a counter, as count() and drop() take it. */

@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 const BPF = join(__dirname, '..')
-const FLAGS = '-O2 -g -target bpf -mcpu=v3 -Wall -Werror'.split(' ')
+/** Where it was compiled is no part of the result. */
+const FLAGS = '-O2 -g -target bpf -mcpu=v3 -Wall -Werror -fdebug-compilation-dir=.'.split(' ')
 const MULTIARCH = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
 
 /** The template of a program, in C. */
@@ -25,7 +26,7 @@ export function compileProgram(source: string): Buffer {
   try {
     execFileSync(process.execPath, [join(BPF, 'build.mjs'), 'headers', folder])
     writeFileSync(join(folder, 'own.bpf.c'), source)
-    const args = [...FLAGS, '-I', folder, '-idirafter', `/usr/include/${MULTIARCH}`, '-c', 'own.bpf.c', '-o', 'own.bpf.o']
+    const args = [...FLAGS, '-I', '.', '-idirafter', `/usr/include/${MULTIARCH}`, '-c', 'own.bpf.c', '-o', 'own.bpf.o']
     execFileSync(process.env.CLANG ?? 'clang-19', args, { cwd: folder, stdio: 'pipe' })
     return readFileSync(join(folder, 'own.bpf.o'))
   } finally {

@@ -33,6 +33,7 @@ const AFTERMATH_MS = 5_000
 export function validate(resource: Resource, config: Members): Diagnostic[] {
   const problems = schemaProblems(resource.attributes, config)
   if (problems.length > 0) return problems.map(problemDiagnostic)
+  if (resource.content) return []
   const known = withDefaults(resource.fields, { config, proposed: complete(resource.fields, config) })
   if (!isWhollyKnown(known)) return []
   const name = typeof config.name === 'string' ? config.name : 'this'
@@ -59,6 +60,11 @@ export async function plan(resource: Resource, request: PlanRequest, world: Worl
     return { state: null, replace: [], identity, private: kept, diagnostics: [] }
   }
   const planned = planState(withHosts(resource.attributes, world), { config, prior, proposed })
+  try {
+    planned.state = { ...planned.state, ...resource.compute?.(planned.state) }
+  } catch (error) {
+    return { ...planned, identity, private: kept, diagnostics: errorDiagnostics(error, resource.attributes) }
+  }
   if (prior) planned.replace.push(...(resource.replaces?.(planned.state, prior) ?? []))
   if (prior) world.forget(resource.rest, String(prior.name))
   const diagnostics = await planDiagnostics(resource, planned, config, world, signal)
@@ -91,7 +97,7 @@ async function planDiagnostics(
       throw onHostAttribute(resource, error)
     })
     const problems = resource.problems?.(state, world) ?? []
-    const body = requestBody(resource.fields, state, config)
+    const body = { ...requestBody(resource.fields, state, config), ...resource.content?.(state) }
     const name = typeof state.name === 'string' ? state.name : firstOf(resource.names?.(state))
     if (name !== undefined && isWhollyKnown(body)) world.intend(resource.rest, { name, hosts, body })
     return problems.map(problemDiagnostic)

@@ -34,7 +34,7 @@ export async function write(
   { planned, prior, config, etags }: Write
 ): Promise<Placed & { state: Members }> {
   const hosts = resource.hosts(planned)
-  const body = requestBody(resource.fields, planned, config)
+  const body = { ...requestBody(resource.fields, planned, config), ...resource.content?.(planned) }
   const before = prior ? resource.hosts(prior) : []
   const guard = (host: string): Guard => (etags[host] ? { tag: etags[host] } : before.includes(host) ? undefined : 'absent')
   const put = (name: string) => (host: string) => putOne(resource, session, host, { name, body, guard: guard(host), planned })

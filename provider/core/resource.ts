@@ -35,6 +35,10 @@ export interface Hooks {
   hosts(state: Members): string[]
   /** Changes beyond single attributes that only a new object can follow. */
   replaces?(planned: Members, prior: Members): Path[]
+  /** Values of computed attributes that the plan finds out by itself. Throws Refusal. */
+  compute?(planned: Members): Members
+  /** What is sent to the agents beside what the state says. Throws Refusal. */
+  content?(planned: Members): Members
   /** Faults that only other resources of the same configuration show. */
   problems?(planned: Members, world: World): Problem[]
   /** Names to try, in this order, for an object that the user has not named. */
@@ -73,10 +77,16 @@ interface Declared extends Hooks, Pick<Resource, 'type' | 'rest' | 'description'
 /** Makes a resource of the agents' schema and what Terraform adds to it. */
 export function defineResource({ own, adjust = {}, ...declared }: Declared): Resource {
   const schema: TSchema = resources[declared.rest]
-  const fields = adjusted(attributesOf(schema), adjust)
+  const fields = adjusted(attributesOf(readable(schema)), adjust)
   const added = adjusted(attributesOf(group({ ...own, timeouts: optional(timeouts) })), adjust)
   const { timeouts: last, ...first } = added
   return { ...declared, fields, attributes: { ...first, ...fields, timeouts: last! }, version: 0 }
+}
+
+/** Without what is only ever sent: no state holds it. */
+function readable(schema: TSchema): TSchema {
+  const properties = Object.entries(schema.properties as Record<string, TSchema>).filter(([, { writeOnly }]) => !writeOnly)
+  return { ...schema, properties: Object.fromEntries(properties) }
 }
 
 function adjusted(attributes: Attributes, changes: Record<string, Partial<Attribute>>): Attributes {

@@ -20,8 +20,6 @@ interface Running {
   maps: Map<string, BpfMap>
 }
 
-/** What the kernel calls an object that is loaded only to be verified. */
-const PROOF = 'proof'
 const LAYOUT_SUFFIX = '_00000000'.length
 
 export class LoadedObjects {
@@ -67,7 +65,7 @@ export class LoadedObjects {
 
   /** Has the kernel verify code that nothing runs yet. */
   async prove(compiled: CompiledObject): Promise<void> {
-    const template = this.bpf.template({ elf: compiled.elf, name: PROOF })
+    const template = this.bpf.template({ elf: compiled.elf, name: compiled.main })
     try {
       const { programs, maps } = await template.load({ immediates: { [INSTANCE_MARK]: INSTANCE_FIRST }, reuse: this.sharedBy(compiled) })
       for (const handle of [...programs.values(), ...maps.values()]) handle.close()

@@ -5,8 +5,9 @@ import type { Resource } from '../resource'
 import { networkFunction } from './function'
 import { network } from './network'
 import { port } from './port'
+import { program } from './program'
 import { stitch } from './stitch'
 
 export const resources: Readonly<Record<string, Resource>> = Object.fromEntries(
-  [network, port, networkFunction, stitch].map(resource => [resource.type, resource])
+  [network, port, program, networkFunction, stitch].map(resource => [resource.type, resource])
 )
