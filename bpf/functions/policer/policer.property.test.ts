@@ -13,7 +13,7 @@ import { pass, refill } from './testing'
 
 const CONFIGS = 500
 const SEQUENCES = 20
-const PACKETS = 6
+const PACKETS = 4
 const DSCPS = [0, 10, 46]
 
 let tested: TestedFunction

@@ -45,7 +45,7 @@ async function arrives(family: 4 | 6, ...options: string[]): Promise<number> {
 const limit = (more: object) => police.apply({ limits: { up: { direction: 'egress', rate: `${MEGABITS}mbit`, ...more } } })
 /** Within so much of the rate; what a first burst brings beyond it is small against ten seconds. */
 const held = (megabits: number, percent: number) =>
-  expect(Math.abs(megabits / MEGABITS - 1) * 100).toBeLessThan(STRICT ? percent : 8 * percent)
+  expect(Math.abs(megabits / MEGABITS - 1) * 100).toBeLessThan(STRICT ? percent : percent + 30)
 
 test.each([4, 6] as const)(
   'IPv%i: TCP fills the rate and does not exceed it',
@@ -61,7 +61,8 @@ test('TCP that understands congestion marks fills the rate', async () => {
   client.run('sysctl', '-qw', 'net.ipv4.tcp_ecn=1')
   const { marked } = police.counters()
   limit({ exceed: 'mark' })
-  held((await arrives(4, '-C', 'reno')) * (1 + 52 / 1398), 5)
+  /* Its window is never less than two segments, which is more than the rate on a way of microseconds: some are dropped all the same. */
+  held((await arrives(4, '-C', 'reno')) * (1 + 52 / 1398), 25)
   expect(police.counters().marked).toBeGreaterThan(marked!)
   client.run('sysctl', '-qw', 'net.ipv4.tcp_ecn=2')
 }, 60_000)
