@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of users on a real host: uploaded, run in a chain, refused with a reason, replaced while packets flow.
 
+import { readFileSync } from 'node:fs'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { compileProgram, TEMPLATE, type Upload, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { packetsLost, port, put, remove, statusOf, web } from './client'
+import { packetsLost, port, put, statusOf, web } from './client'
 
 let lab: Lab
 let host: Host
@@ -64,5 +65,182 @@ describe('a program', () => {
     await host.workload('web1').attempt(['ping', '-n', '-c', '1', '-W', '1', '-s', '1200', '10.0.1.12'])
     expect(await counters()).toMatchObject({ too_long: 1 })
     expect((await host.request('GET', '/metrics')).body).toMatch(/inkev_program_too_long_total\{function="limit"\} 1/)
+  })
+
+  test('is shown with all that it declares, and without its code', async () => {
+    await put(host, 'programs/limiter', limiter)
+    const { body } = await host.request('GET', '/v1/programs/limiter')
+    expect(body).toEqual({
+      name: 'limiter',
+      sha256: limiter.sha256,
+      declares: {
+        doc: 'Counts packets, and drops those that are too long.',
+        ports: { inside: '', outside: '' },
+        counters: { passed: 'Packets that passed.', too_long: 'Packets that were longer than allowed.' },
+        config: { longest: { type: '__u32', doc: 'Longest frame that passes, in bytes.', default: '1514' } },
+        tables: {}
+      },
+      status: { state: 'idle', reason: 'no function of this host runs it' }
+    })
+  })
+
+  test('is uploaded twice as once, survives the agent, and cannot go while a function is made of it', async () => {
+    expect((await put(host, 'programs/limiter', limiter)).status).toBe(201)
+    expect((await put(host, 'programs/limiter', limiter)).status).toBe(200)
+    await limitWeb1()
+    await host.stopAgent('SIGKILL')
+    await host.startAgent()
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect(await statusOf(host, 'programs/limiter')).toEqual({ state: 'active' })
+    expect((await host.request('DELETE', '/v1/programs/limiter')).body.error).toMatchObject({
+      code: 'INKEV_ERR_IN_USE',
+      message: 'program limiter is used by function limit'
+    })
+  })
+
+  test('may come after the function that is made of it, which waits', async () => {
+    await put(host, 'networks/web', web)
+    await put(host, 'functions/limit', { program: { name: 'limiter' } })
+    await put(host, 'ports/web1', { ...port('web', 'web1', 11), chain: ['limit'] })
+    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'pending', reason: 'waits for program limiter' })
+    await put(host, 'programs/limiter', limiter)
+    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'active' })
+    expect(await statusOf(host, 'ports/web1')).toEqual({ state: 'active' })
+  })
+})
+
+describe('a function of a program', () => {
+  test.each([
+    [
+      'a field that the program does not have',
+      { config: { shortest: '1' } },
+      'program.config.shortest',
+      /no field of its configuration shortest/
+    ],
+    ['a value that is not of the type', { config: { longest: 'very' } }, 'program.config.longest', /"very" is not an integer/],
+    ['a table that the program does not have', { tables: { hosts: { rows: {} } } }, 'program.tables.hosts', /no table hosts/]
+  ])('is refused with %s', async (_, config, path, message) => {
+    await put(host, 'programs/limiter', limiter)
+    const { status, body } = await host.request('PUT', '/v1/functions/limit', { program: { name: 'limiter', ...config } })
+    expect([status, body.error]).toEqual([
+      422,
+      expect.objectContaining({ code: 'INKEV_ERR_CONFIG', path, message: expect.stringMatching(message) })
+    ])
+  })
+})
+
+const MAP = `struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} seen SEC(".maps");
+
+INKEV_FUNCTION(`
+const REMEMBER: [string, string] = [
+  'count(COUNTER(passed));',
+  'count(COUNTER(passed));\n\t__u64 one = 1;\n\t__u32 key = skb->protocol;\n\tbpf_map_update_elem(&seen, &key, &one, BPF_ANY);'
+]
+
+describe('the next version of a program', () => {
+  test('replaces the code under a flood of packets, back and forth, and none is lost', async () => {
+    await limitWeb1()
+    const versions = [compiled(['skb->len > config->longest', 'skb->len >= config->longest']), limiter]
+    const flood = packetsLost(host, 'web1', '10.0.1.12', 4000, 0.001)
+    for (let n = 0; n < 10; n++) await put(host, 'programs/limiter', versions[n % 2])
+    expect(await flood).toBe(0)
+    const { passed } = await counters()
+    expect(passed).toBeGreaterThanOrEqual(8000)
+  })
+
+  test('takes over maps of equal layout, and is refused where one is of another', async () => {
+    await limitWeb1({}, compiled(['INKEV_FUNCTION(', MAP], REMEMBER))
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    const grown = compiled(['INKEV_FUNCTION(', MAP.replace('__u64', '__u32')], [REMEMBER[0], REMEMBER[1].replace('__u64', '__u32')])
+    const { status, body } = await host.request('PUT', '/v1/programs/limiter', grown)
+    expect([status, body.error.code, body.error.message]).toEqual([
+      409,
+      'INKEV_ERR_LAYOUT',
+      'map seen is of another layout than that which runs: hash of 16 entries with keys of 4 and values of 8 bytes before, hash of 16 entries with keys of 4 and values of 4 bytes now'
+    ])
+    await put(host, 'programs/limiter', compiled(['INKEV_FUNCTION(', MAP]))
+    const { items } = (await host.request('GET', '/v1/functions/limit/tables/seen')).body
+    expect(items.length).toBeGreaterThan(0)
+  })
+
+  test('is refused where a function that is made of it could not go on', async () => {
+    await limitWeb1()
+    const { body } = await host.request('PUT', '/v1/programs/limiter', compiled([' INKEV_DEFAULT("1514")', '']))
+    expect(body.error).toMatchObject({
+      code: 'INKEV_ERR_PROGRAM',
+      message: expect.stringContaining('function limit does not fit it: config.longest: is missing')
+    })
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+  })
+})
+
+describe('what is no program', () => {
+  const refused = async (upload: Upload) => {
+    const { status, body } = await host.request('PUT', '/v1/programs/limiter', upload)
+    return [status, body.error.code, body.error.message]
+  }
+
+  test.each<[string, () => Upload, RegExp]>([
+    ['text', () => uploadOf(Buffer.from('hello, world')), /not a 64-bit little-endian ELF/],
+    ['an ELF of this machine', () => uploadOf(readFileSync('/bin/true')), /not of BPF/],
+    ['an ELF cut short', () => uploadOf(Buffer.from(limiter.elf, 'base64').subarray(0, 20_000)), /is cut short or damaged/],
+    ['more than a megabyte', () => uploadOf(Buffer.alloc((1 << 20) + 1)), /has 1048577 bytes, and at most 1048576/],
+    ['an object without BTF', () => uploadOf(compileProgram(TEMPLATE, '-g0')), /no \.BTF section: compile it with -g/],
+    [
+      'a program for another hook',
+      () => compiled(['INKEV_FUNCTION(limiter, skb)', 'SEC("xdp") int limiter(struct __sk_buff *skb)']),
+      /section xdp, and must be in tc/
+    ],
+    [
+      'two programs',
+      () => compiled(['INKEV_FUNCTION(', 'INKEV_FUNCTION(other, skb)\n{\n\treturn drop(skb, CORE_MALFORMED);\n}\n\nINKEV_FUNCTION(']),
+      /holds (other and limiter|limiter and other)/
+    ],
+    [
+      'a helper that the policy forbids',
+      () => compiled(['count(COUNTER(passed));', 'bpf_printk("passed");']),
+      /helper 6, which the policy does not allow/
+    ],
+    [
+      'a map that the policy forbids',
+      () => compiled(['INKEV_FUNCTION(', MAP.replace('HASH', 'PROG_ARRAY')], REMEMBER),
+      /map seen is of a type \(prog_array\)/
+    ],
+    [
+      "a map of another function's",
+      () => compiled(['INKEV_FUNCTION(', MAP.replace('seen', 'tunnels')], [REMEMBER[0], REMEMBER[1].replace('seen', 'tunnels')]),
+      /map tunnels/
+    ],
+    [
+      'a variable',
+      () => compiled(['INKEV_FUNCTION(', '__u64 total;\n\nINKEV_FUNCTION('], ['count(COUNTER(passed));', 'total++;']),
+      /variables that are not constant \(section \.bss\)/
+    ],
+    [
+      'a counter with the name of one that all have',
+      () => compiled(['inkev_counter passed', 'inkev_counter loop'], ['COUNTER(passed)', 'COUNTER(loop)']),
+      /counter loop has the name/
+    ]
+  ])('%s is refused with a sentence', async (_, upload, message) => {
+    expect(await refused(upload())).toEqual([422, 'INKEV_ERR_PROGRAM', expect.stringMatching(message)])
+  })
+
+  test('another ELF than its sum says is refused', async () => {
+    expect(await refused({ ...limiter, sha256: '0'.repeat(64) })).toEqual([
+      422,
+      'INKEV_ERR_PROGRAM',
+      expect.stringContaining(limiter.sha256)
+    ])
+  })
+
+  test('what the verifier refuses is refused with its reason and the line of the source', async () => {
+    const [status, code, message] = await refused(compiled(['skb->len > config->longest', '*(__u8 *)frame_start(skb) > config->longest']))
+    expect([status, code]).toEqual([422, 'INKEV_ERR_VERIFIER'])
+    expect(message).toMatch(/invalid access to packet.*own\.bpf\.c:\d+: .*frame_start/)
   })
 })

@@ -4,10 +4,10 @@
 import { coreCounters } from '../core/core'
 import { type Codec, type MapSpec, type ObjectSpec, readObjectOf, recordOf, variableTags } from './btf'
 import type { CodeObject, Entry, FunctionKind, Image, Problem, Value } from './define'
-import { readElf } from './elf'
+import { type Elf, readElf } from './elf'
 import { group } from './fields'
 import { layoutText } from './layout'
-import { ELF_MAX, forbiddenCall, KEY_MAX, MAP_ENTRIES_MAX, MAP_TYPES, RECORD_MAX, ROAD_MAPS } from './policy'
+import { ELF_MAX, forbiddenCall, KEY_MAX, MAP_ENTRIES_MAX, MAP_TYPES, RECORD_MAX, RESERVED_MAPS, ROAD_MAPS } from './policy'
 import { MismatchError } from './scalars'
 import { resolved } from './types'
 
@@ -46,8 +46,7 @@ const TAG = { doc: 'inkev:doc:', default: 'inkev:default:', table: 'inkev:table'
 /** Reads an ELF; `name` names its object among others. Throws RangeError with a sentence that says what is wrong with it. */
 export function readProgram(name: string, elf: Uint8Array): Program {
   if (elf.length > ELF_MAX) throw new RangeError(`it has ${elf.length} bytes, and at most ${ELF_MAX} are allowed`)
-  const file = readElf(elf)
-  const spec = readObjectOf(file)
+  const { file, spec } = readFile(elf)
   const variables = file.sections.find(section => /^\.(data|bss)/.test(section))
   if (variables) throw new RangeError(`it has variables that are not constant (section ${variables}): keep them in a map`)
   const main = mainOf(spec)
@@ -56,6 +55,17 @@ export function readProgram(name: string, elf: Uint8Array): Program {
   if (forbidden) throw new RangeError(forbidden)
   const declares = declaredBy(spec)
   return { kind: kindOf({ name, main, elf, spec }, declares), declares }
+}
+
+/** What Node says of places outside a file is of no use to its owner. */
+function readFile(elf: Uint8Array): { file: Elf; spec: ObjectSpec } {
+  try {
+    const file = readElf(elf)
+    return { file, spec: readObjectOf(file) }
+  } catch (error) {
+    const isOurs = error instanceof RangeError && !('code' in error) && !/call stack|array length|allocation/i.test(error.message)
+    throw isOurs ? error : new RangeError('the ELF, or the BTF in it, is cut short or damaged', { cause: error })
+  }
 }
 
 /** What an instance says, without the fields and tables that the program does not have. */
@@ -99,6 +109,7 @@ function requireMap(map: MapSpec): void {
   const { name, type, key, value, keySize, valueSize, maxEntries } = map
   if (ROAD_MAPS.includes(name)) return
   requireName(name, 'map')
+  if (RESERVED_MAPS.includes(name)) throw new RangeError(`map ${name} has the name of one of the road's own: give it another`)
   if (!MAP_TYPES.includes(type))
     throw new RangeError(`map ${name} is of a type (${type}) that the policy does not allow: ${MAP_TYPES.join(', ')} are`)
   if (!key || !value)

@@ -21,12 +21,12 @@ export interface Upload {
   elf: string
 }
 
-export function compileProgram(source: string): Buffer {
+export function compileProgram(source: string, ...flags: string[]): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'inkev-program-'))
   try {
     execFileSync(process.execPath, [join(BPF, 'build.mjs'), 'headers', folder])
     writeFileSync(join(folder, 'own.bpf.c'), source)
-    const args = [...FLAGS, '-I', '.', '-idirafter', `/usr/include/${MULTIARCH}`, '-c', 'own.bpf.c', '-o', 'own.bpf.o']
+    const args = [...FLAGS, ...flags, '-I', '.', '-idirafter', `/usr/include/${MULTIARCH}`, '-c', 'own.bpf.c', '-o', 'own.bpf.o']
     execFileSync(process.env.CLANG ?? 'clang-19', args, { cwd: folder, stdio: 'pipe' })
     return readFileSync(join(folder, 'own.bpf.o'))
   } finally {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs as the agent and the provider read them, before any kernel does.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from '@jest/globals'
+import { compileProgram, TEMPLATE } from '../testing/program'
+import { readObject } from './btf'
+import { isChainable } from './define'
+import { RESERVED_MAPS, ROAD_MAPS } from './policy'
+import { readProgram } from './program'
+
+const template = compileProgram(TEMPLATE)
+const quota = compileProgram(readFileSync(join(__dirname, '../../examples/terraform/own-function/quota.bpf.c'), 'utf8'))
+
+describe('a program', () => {
+  test('is a kind of function that can stand in a chain', () => {
+    const { kind } = readProgram('template', template)
+    expect(kind).toMatchObject({ kind: 'program', object: { name: 'template', main: 'limiter' } })
+    expect(isChainable(kind)).toBe(true)
+  })
+
+  test('makes the entries of its maps from texts, by the types of its C', () => {
+    const { kind } = readProgram('quota', quota)
+    const given = { config: { enforce: 'false' }, tables: { quotas: { rows: { '10.0.0.12': '5', 'fd00::12': '18446744073709551615' } } } }
+    expect(kind.check!(given)).toEqual([])
+    expect(kind.image!(given, {} as never).maps).toEqual({
+      config: [{ key: 0, value: { enforce: false } }],
+      quotas: [
+        { key: '10.0.0.12', value: 5n },
+        { key: 'fd00::12', value: 18446744073709551615n }
+      ]
+    })
+  })
+
+  test('names the row that is not of its types', () => {
+    const { kind } = readProgram('quota', quota)
+    expect(kind.check!({ tables: { quotas: { rows: { '10.0.0': '5' } } } })).toEqual([
+      expect.objectContaining({ path: 'tables.quotas.rows.10.0.0', message: expect.stringContaining('10.0.0') })
+    ])
+    expect(kind.check!({ tables: { quotas: { rows: { '10.0.0.1': '-5' } } } })).toEqual([
+      { path: 'tables.quotas.rows.10.0.0.1', message: '"-5" is not an integer (__u64)' }
+    ])
+  })
+
+  test('shown to the reader in any damaged form is read or refused, and breaks nothing', () => {
+    const random = generator(Number(process.env.SEED ?? 4711))
+    for (let n = 0; n < 2_000; n++) {
+      const damaged = Buffer.from(template)
+      for (let byte = 0; byte < 1 + random(8); byte++) damaged[random(damaged.length)] = random(256)
+      try {
+        readProgram('damaged', damaged)
+      } catch (error) {
+        expect([n, (error as Error).name]).toEqual([n, expect.stringMatching(/^(RangeError|MismatchError)$/)])
+      }
+    }
+  })
+})
+
+test("names that the policy keeps from programs are those of the road's maps", () => {
+  const objects = ['port', 'uplink', 'overlay', 'replica'].map(name => readObject(readFileSync(join(__dirname, `../build/${name}.bpf.o`))))
+  const names = new Set(objects.flatMap(({ maps }) => [...maps.keys()]).filter(name => name !== 'counters'))
+  expect([...RESERVED_MAPS, ...ROAD_MAPS].toSorted()).toEqual([...names].toSorted())
+})
+
+/** Whole numbers below a limit; the same for the same seed. */
+function generator(seed: number): (limit: number) => number {
+  let state = seed
+  return limit => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0
+    return (state >>> 8) % limit
+  }
+}
