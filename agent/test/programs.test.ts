@@ -230,6 +230,11 @@ describe('what is no program', () => {
     expect(await refused(upload())).toEqual([422, 'INKEV_ERR_PROGRAM', expect.stringMatching(message)])
   })
 
+  test('comes not among others: a program needs a role of its own', async () => {
+    const { body } = await host.request('POST', '/v1/bulk', [{ method: 'PUT', resource: 'programs', name: 'limiter', body: limiter }])
+    expect(body.error).toMatchObject({ code: 'INKEV_ERR_SCHEMA', path: '0.resource' })
+  })
+
   test('another ELF than its sum says is refused', async () => {
     expect(await refused({ ...limiter, sha256: '0'.repeat(64) })).toEqual([
       422,

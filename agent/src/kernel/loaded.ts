@@ -20,6 +20,7 @@ interface Running {
   maps: Map<string, BpfMap>
 }
 
+const TEMPLATES_MAX = 64
 const LAYOUT_SUFFIX = '_00000000'.length
 
 export class LoadedObjects {
@@ -143,8 +144,18 @@ export class LoadedObjects {
 
   private template({ name, elf }: CompiledObject): BpfTemplate {
     const template = this.templates.get(name) ?? this.bpf.template({ elf, name })
+    this.templates.delete(name)
     this.templates.set(name, template)
+    this.forgetTemplates()
     return template
+  }
+
+  /** Of programs that are replaced again and again the versions of long ago are let go. */
+  private forgetTemplates(): void {
+    const [oldest] = this.templates
+    if (!oldest || this.templates.size <= TEMPLATES_MAX) return
+    oldest[1].close()
+    this.templates.delete(oldest[0])
   }
 
   private adoptOne(key: string, active: ReadonlySet<string>): ObjectFact | undefined {

@@ -24,7 +24,7 @@ const numbers: Numbers = {
 type Given = { [T in keyof Desired]?: Record<string, unknown> }
 
 function desired(given: Given): Desired {
-  const types = ['networks', 'peers', 'endpoints', 'ports', 'functions', 'stitches'] as const
+  const types = ['networks', 'peers', 'endpoints', 'ports', 'programs', 'functions', 'stitches'] as const
   return Object.fromEntries(types.map(type => [type, new Map(Object.entries(given[type] ?? {}))])) as unknown as Desired
 }
 
