@@ -4,6 +4,7 @@
 import type { FunctionKind } from '../catalogue/define'
 import { bridge } from './bridge/bridge'
 import { firewall } from './firewall/firewall'
+import { inspect } from './inspect/inspect'
 import { nat } from './nat/nat'
 import { policer } from './policer/policer'
 import { router } from './router/router'
@@ -11,6 +12,7 @@ import { router } from './router/router'
 export const kinds: Readonly<Record<string, FunctionKind>> = {
   bridge: bridge,
   firewall: firewall,
+  inspect: inspect,
   nat: nat,
   policer: policer,
   router: router,

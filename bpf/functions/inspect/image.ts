@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// From rules and patterns to the kernel's tables: one automaton for each way in which patterns are looked for.
+
+import { createHash } from 'node:crypto'
+import type { Entry, Image } from '../../catalogue/define'
+import { sessionSizes } from '../../core/session'
+import { type Automaton, buildAutomaton, stateCount, type Word } from './automaton'
+import { bytesOf, formOf, ignoresCase, isName, type Pattern, type Patterns, windowOf } from './pattern'
+import { DIRECTIONS, portsOf, protocolOf, type Rule, type Rules } from './rule'
+
+/** Most states of all automata together: their numbers have 15 bits, and two generations. */
+export const STATES_MAX = 16_384
+const STATES_MIN = 256
+
+/** As in automaton.h. */
+const MATCHES = 0x8000
+const PATTERNS_MAX = 1024
+
+/** Sessions are remembered only where a rule follows flows. */
+const NO_SESSIONS = { sessions4: 64, sessions6: 64 }
+
+export interface Config {
+  rules: Rules
+  patterns: Patterns
+  depth: number
+  max_sessions: number
+}
+
+/** Which patterns each automaton looks for. Names have automata of their own, which are led through nothing but names. */
+const AUTOMATA = {
+  exact: (pattern: Pattern) => !isName(pattern) && !ignoresCase(pattern),
+  folded: (pattern: Pattern) => !isName(pattern) && ignoresCase(pattern),
+  dns: (pattern: Pattern) => formOf(pattern) === 'dns_name',
+  tls: (pattern: Pattern) => formOf(pattern) === 'tls_name'
+}
+
+type Named = [name: string, pattern: Pattern]
+
+export function inspectImage(config: Config, { generation }: { generation: number }): Image {
+  const half = generation % 2
+  const ruleNumbers = new Map(Object.keys(config.rules).map((name, number) => [name, number]))
+  const ruleNumber = ({ rule }: Pattern) => ruleNumbers.get(rule)!
+  const patterns = Object.entries(config.patterns)
+  const firstPattern = half * PATTERNS_MAX + 1
+  const states: Entry[] = []
+  const chained = new Map<number, number>()
+
+  const automata = Object.entries(AUTOMATA).map(([kind, belongs]) => {
+    const numbered = patterns.map((named, n) => ({ named, number: firstPattern + n })).filter(({ named }) => belongs(named[1]))
+    const automaton = buildAutomaton(wordsOf(numbered), kind !== 'exact')
+    const root = half * statesOf(config) + states.length
+    if (numbered.length > 0) states.push(...entriesOf(automaton, root))
+    for (const [number, next] of automaton.chained) chained.set(number, next)
+    return [
+      kind,
+      summaryOf(
+        numbered.map(({ named }) => named),
+        root,
+        config.depth,
+        ruleNumber
+      )
+    ] as const
+  })
+
+  const search = {
+    ...Object.fromEntries(automata),
+    rules: Object.values(config.rules).map(ruleValue),
+    rule_count: ruleNumbers.size,
+    follows: Object.values(config.rules).some(({ follow }) => follow)
+  }
+  const records = patterns.map(([name, pattern], n) => {
+    const [first, end] = isName(pattern) ? [0, 0xffff] : windowOf(pattern, config.depth)
+    const length = isName(pattern) ? 0 : bytesOf(pattern).length
+    const next = chained.get(firstPattern + n) ?? 0
+    return { key: firstPattern + n, value: { id: patternId(name), first, end, length, next, rule: ruleNumber(pattern) } }
+  })
+  return {
+    maps: { states, patterns: records, searches: [{ key: half, value: search }] },
+    commit: { map: 'generation', entries: [{ key: 0, value: generation }] },
+    labels: { pattern_hits: Object.fromEntries(patterns.map(([name]) => [String(patternId(name)), name])) }
+  }
+}
+
+/** The maps hold two generations while one takes the place of the other. */
+export function inspectSizes(config: Config): Record<string, number> {
+  const states = 2 * statesOf(config)
+  const follows = Object.values(config.rules).some(({ follow }) => follow)
+  return { states, generation: states, ...(follows ? sessionSizes(config) : NO_SESSIONS) }
+}
+
+/** States of one generation, in steps: few changes of the patterns make maps of another size. */
+function statesOf({ patterns }: Config): number {
+  const count = countStates(patterns)
+  return Math.max(STATES_MIN, 2 ** Math.ceil(Math.log2(count)))
+}
+
+export function countStates(patterns: Patterns): number {
+  const numbered = Object.entries(patterns).map((named, number) => ({ named, number }))
+  return Object.values(AUTOMATA)
+    .map(belongs => stateCount(wordsOf(numbered.filter(({ named }) => belongs(named[1])))))
+    .reduce((sum, count) => sum + count, 0)
+}
+
+function wordsOf(numbered: { named: Named; number: number }[]): Word[] {
+  return numbered.map(({ named, number }) => ({ bytes: bytesOf(named[1]), number }))
+}
+
+function entriesOf({ states }: Automaton, root: number): Entry[] {
+  const target = (index: number) => (root + index) | (states[index]!.match === undefined ? 0 : MATCHES)
+  return states.map(({ next, match = 0 }, index) => ({ key: root + index, value: { next: next.map(target), match } }))
+}
+
+/** Where an automaton begins, how many bytes it need be led through, and which rules want that. */
+function summaryOf(named: Named[], root: number, depth: number, ruleNumber: (pattern: Pattern) => number) {
+  const reach = Math.max(0, ...named.map(([, pattern]) => windowOf(pattern, depth)[1]))
+  const rules = named.reduce((mask, [, pattern]) => (mask | (1 << ruleNumber(pattern))) >>> 0, 0)
+  return { root, reach, rules }
+}
+
+function ruleValue(rule: Rule) {
+  const protocol = protocolOf(rule)
+  const [first_port, last_port] = portsOf(rule.ports)
+  const [first_source, last_source] = portsOf(rule.source_ports)
+  const ways = rule.direction === undefined ? DIRECTIONS : [rule.direction]
+  return {
+    first_port,
+    last_port,
+    first_source,
+    last_source,
+    any_protocol: protocol === undefined,
+    protocol: protocol ?? 0,
+    ingress: ways.includes('ingress'),
+    egress: ways.includes('egress'),
+    action: rule.action,
+    follow: rule.follow
+  }
+}
+
+/** 64 bits of a digest: a thousand patterns share one with a probability of one in 10¹³. */
+function patternId(name: string): bigint {
+  return createHash('sha256').update(name).digest().readBigUInt64BE()
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What becomes of a packet: its flow has a verdict, or what is found in its payload decides. */
+#pragma once
+
+#include "graph.h"
+#include "packet.h"
+#include "flows.h"
+#include "automaton.h"
+#include "names.h"
+
+/* Beside enum inspect_rules_action. */
+enum verdict {
+	PASS = NOTHING,
+	BROKEN = -2,
+};
+
+#define SEEN_WORDS (INSPECT_PATTERNS_MAX / 64)
+
+/* What judging keeps in memory: the stack has 512 bytes for all functions together. One for each
+ * CPU, as none is left halfway. */
+struct scratch {
+	struct packet packet;
+	union session_key key;
+	__u64 seen[SEEN_WORDS];
+	__u8 chunk[CHUNK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* Never NULL. */
+static __always_inline struct scratch *lookup_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* The rules and patterns in force: 0 before the first. */
+static __always_inline __u32 read_generation(void)
+{
+	__u32 zero = 0, *current = bpf_map_lookup_elem(&generation, &zero);
+
+	return current ? *(volatile __u32 *)current : 0;
+}
+
+static __always_inline const struct search *lookup_search(__u32 number)
+{
+	__u32 half = number % 2;
+
+	return bpf_map_lookup_elem(&searches, &half);
+}
+
+struct filter {
+	const struct search *search;
+	__u32 arrived;
+	protocol_t protocol;
+	__u16 source_port;
+	__u16 port;
+	__u32 active;
+};
+
+static long try_rule(__u32 n, struct filter *filter)
+{
+	const struct rule *rule = &filter->search->rules[n % INSPECT_RULES_MAX];
+
+	if ((filter->arrived == INSIDE ? rule->egress : rule->ingress) &&
+	    (rule->any_protocol || rule->protocol == filter->protocol) &&
+	    filter->port >= rule->first_port && filter->port <= rule->last_port &&
+	    filter->source_port >= rule->first_source && filter->source_port <= rule->last_source)
+		filter->active |= 1U << n % INSPECT_RULES_MAX;
+	return 0;
+}
+
+/* The rules that mean a packet, as bits. */
+static __always_inline __u32 rules_for(const struct search *search, const struct packet *packet,
+				       __u32 port)
+{
+	struct filter filter = {.search = search, .arrived = port, .protocol = packet->protocol};
+
+	if (!is_icmp(packet)) {
+		filter.source_port = bpf_ntohs(packet->source_port);
+		filter.port = bpf_ntohs(packet->destination_port);
+	}
+	bpf_loop(search->rule_count, try_rule, &filter, 0);
+	return filter.active;
+}
+
+static __always_inline void search_all(struct walk *walk, const struct packet *packet)
+{
+	__u32 length = packet->l3 + packet->length - packet->payload;
+
+	search_payload(walk, &walk->search->exact, length);
+	search_payload(walk, &walk->search->folded, length);
+	if (packet->protocol == IPPROTO_UDP)
+		search_question(walk, 0, length);
+	if (packet->protocol != IPPROTO_TCP)
+		return;
+	search_question(walk, 2, length); /* behind the message's length */
+	search_server_name(walk, length);
+}
+
+/* What is found in the payload: an action, or PASS. `follow` is told whether the flow has it too.
+ */
+static __always_inline int judge_payload(struct __sk_buff *skb, struct scratch *memory,
+					 const struct search *search, __u32 port, bool *follow)
+{
+	const struct packet *packet = &memory->packet;
+	struct walk walk = {
+		.search = search,
+		.skb = skb,
+		.chunk = memory->chunk,
+		.seen = memory->seen,
+		.start = packet->payload,
+		.active = rules_for(search, packet, port),
+		.verdict = NOTHING,
+	};
+
+	if (!walk.active)
+		return PASS;
+	if (packet->fragment == LATER_FRAGMENT) {
+		count(INSPECT_FRAGMENT);
+		return PASS;
+	}
+	__builtin_memset(memory->seen, 0, sizeof(memory->seen));
+	search_all(&walk, packet);
+	if (walk.verdict != NOTHING)
+		count(INSPECT_MATCHED);
+	*follow = walk.follow;
+	return walk.verdict;
+}
+
+/* The same, with the verdict that the packet's flow has. */
+static __always_inline int judge_by(struct __sk_buff *skb, struct scratch *memory,
+				    const struct search *search, __u32 port)
+{
+	const struct packet *packet = &memory->packet;
+	bool in_flow = search->follows && has_session(packet), follow = false;
+	struct session *session = NULL;
+	int remembered = NOTHING, found;
+
+	if (in_flow) {
+		make_session_key(skb, packet, port, &memory->key);
+		session = lookup_flow(packet, &memory->key, port);
+		if (session)
+			remembered = session->data.action;
+	}
+	if (remembered == INSPECT_RULES_ACTION_DROP) {
+		count(INSPECT_FOLLOWED);
+		return remembered;
+	}
+	found = judge_payload(skb, memory, search, port, &follow);
+	if (found <= remembered) {
+		if (remembered != NOTHING)
+			count(INSPECT_FOLLOWED);
+		return remembered;
+	}
+	if (in_flow && follow)
+		learn_flow(packet, &memory->key, port, found);
+	return found;
+}
+
+/* The same, by the rules and patterns of one generation. Global, so that the verifier walks it once
+ * and not for every caller. */
+__noinline int judge_by_generation(struct __sk_buff *skb, __u32 port, __u32 number)
+{
+	struct scratch *memory = lookup_scratch();
+	const struct search *search = lookup_search(number);
+
+	if (!memory || !search || !number)
+		return PASS;
+	if (!parse_packet_apart(skb, &memory->packet))
+		return BROKEN;
+	return memory->packet.family ? judge_by(skb, memory, search, port) : PASS;
+}
+
+/* What becomes of any packet that came in by INSIDE or OUTSIDE: an action, or enum verdict. */
+static __always_inline int judge(struct __sk_buff *skb, __u32 port)
+{
+	__u32 number = read_generation();
+	int verdict = judge_by_generation(skb, port, number);
+
+	/* Half of what it was judged by may have been replaced meanwhile. The next generation lives
+	 * long enough. */
+	if (unlikely(number != read_generation()))
+		verdict = judge_by_generation(skb, port, read_generation());
+	return verdict;
+}
+
+/*
+ * Where a packet goes that came in by `matched`: to the end of its flow that has sent what was
+ * diverted before it. Answers INSIDE or OUTSIDE, or another number for a stray packet.
+ */
+__noinline int way_back(struct __sk_buff *skb)
+{
+	struct scratch *memory = lookup_scratch();
+	const struct session *session;
+	__u32 sender;
+
+	if (!memory || !parse_packet_apart(skb, &memory->packet) || !has_session(&memory->packet))
+		return -1;
+	for (sender = INSIDE; sender <= OUTSIDE; sender++) {
+		make_session_key(skb, &memory->packet, sender, &memory->key);
+		session = lookup_flow(&memory->packet, &memory->key, sender);
+		if (session && session->data.action == INSPECT_RULES_ACTION_DIVERT)
+			return !sender;
+	}
+	return -1;
+}
