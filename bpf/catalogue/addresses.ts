@@ -120,6 +120,13 @@ export function derivedMac(...parts: string[]): string {
   return formatMac(bytes)
 }
 
+/** The link-local address that belongs to a MAC (RFC 4291, appendix A). */
+export function linkLocal(mac: string): string {
+  const [a, b, c, d, e, f] = parseMac(mac) as unknown as [number, number, number, number, number, number]
+  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f]
+  return normalise(`fe80::${words.map(word => word.toString(16)).join(':')}`)
+}
+
 /** The 16 bytes of an address of either family, IPv4 mapped. */
 export function ipBytes({ family, value }: Ip): Buffer {
   return toBytes(family === 4 ? MAPPED | value : value, 16)

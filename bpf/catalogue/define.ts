@@ -23,7 +23,7 @@ export interface Image {
   /** Put after all others: the switch that makes the new entries count. Its map's other entries are left alone. */
   commit?: { map: string; entries: Entry[] }
   /**
-   * What the operator calls a key that is a number in the kernel: map name → key in text → name. Tables read from the kernel are shown with it. A map
+   * What the operator calls a key that is a number or an address in the kernel: map name → key in text → name. Tables read from the kernel are shown with it. A map
    * that is not among `maps` is filled by the kernel: when the image changes, entries under keys that have no name any more are deleted from it.
    */
   labels?: Record<string, Record<string, string>>

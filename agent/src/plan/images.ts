@@ -131,10 +131,11 @@ export function encodeImage(
   return {
     maps: new Map(Object.entries(maps).map(([map, entries]) => [map, encoder.encode(key, specs, map, entries)])),
     commit: new Map(image.commit ? [[image.commit.map, encoder.encode(key, specs, image.commit.map, image.commit.entries)]] : []),
-    allowed: new Map(counted.map(([map, names]) => [map, new Set(Object.keys(names).map(name => encodeNumber(specs.get(map), name)))]))
+    allowed: new Map(counted.map(([map, names]) => [map, new Set(Object.keys(names).map(name => encodeKey(specs.get(map), name)))]))
   }
 }
 
-function encodeNumber(spec: MapSpec | undefined, key: string): string {
-  return spec!.key!.encode(BigInt(key)).toString('hex')
+/** A key in text: a number, or what the type has words for, such as an address. */
+function encodeKey(spec: MapSpec | undefined, key: string): string {
+  return spec!.key!.encode(/^\d+$/.test(key) ? BigInt(key) : key).toString('hex')
 }

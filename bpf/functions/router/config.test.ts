@@ -4,11 +4,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
+import { linkLocal } from '../../catalogue/addresses'
 import { encodeEntries, readObject } from '../../catalogue/btf'
 import type { Neighbourhood } from '../../catalogue/define'
 import { validateConfig } from '../../catalogue/validate'
 import { BUCKETS, spread } from './ecmp'
-import { linkLocal } from './interfaces'
 import { router } from './router'
 
 const web = { address: '10.0.1.1/24', ipv6_address: 'fd00:1::1/64' }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contents of the router's kernel tables, from its configuration and from what lies at its ports.
 
-import { formatIp, formatPrefix, type Ip, networkOf, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
+import { formatIp, formatPrefix, type Ip, linkLocal, networkOf, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
 import type { Entry, Image, Surroundings, Value } from '../../catalogue/define'
 import { BUCKETS, hash, spread } from './ecmp'
-import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, linkLocal, MULTICAST, subnetsOf } from './interfaces'
+import { contains, hostRoute, type Interface, interfacesOf, isLinkLocal, MULTICAST, subnetsOf } from './interfaces'
 import type { RouterConfig } from './router'
 import { byDestination, type Route, routesOf } from './routes'
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The router's interfaces: their addresses on the link and above it, and which of them leads to an address.
 
-import { derivedMac, type Ip, normalise, type Prefix, parseInterfaceAddress, parseMac } from '../../catalogue/addresses'
+import { derivedMac, type Ip, normalise, type Prefix, parseInterfaceAddress } from '../../catalogue/addresses'
 import type { RouterConfig } from './router'
 
 export interface Interface {
@@ -55,11 +55,4 @@ export const EMBEDDING: Prefix = { family: 6, value: 0n, length: 64 }
 
 export function isLinkLocal(address: Ip): boolean {
   return contains(LINK_LOCAL, address)
-}
-
-/** The link-local address that belongs to a MAC (RFC 4291, appendix A). */
-export function linkLocal(mac: string): string {
-  const [a, b, c, d, e, f] = parseMac(mac) as unknown as [number, number, number, number, number, number]
-  const words = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f]
-  return normalise(`fe80::${words.map(word => word.toString(16)).join(':')}`)
 }

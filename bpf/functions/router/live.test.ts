@@ -2,13 +2,13 @@
 // The router between two networks of two hosts, with real kernels as neighbours that it has not been told of.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { linkLocal } from '../../catalogue/addresses'
 import type { Host } from '../../testing/host'
 import type { Instance } from '../../testing/instance'
 import type { Network } from '../../testing/network'
 import { parse } from '../../testing/parse'
 import { twoHosts } from '../../testing/underlay'
 import type { Workload } from '../../testing/workload'
-import { linkLocal } from './interfaces'
 import { router } from './router'
 
 //  alice ── web ── gateway ── db ── bob        one host

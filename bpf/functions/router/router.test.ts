@@ -2,9 +2,9 @@
 // The router, packet by packet: through the loaded program, in both families alike.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { linkLocal } from '../../catalogue/addresses'
 import { eth, type Frame, fragments } from '../../testing/frame'
 import { loadFunction, now, type Outcome, type TestedFunction } from '../../testing/harness'
-import { linkLocal } from './interfaces'
 import { router } from './router'
 
 // alice ── web ── router ── db ── bob, and beyond bob's link two further routers: north, east

@@ -2,13 +2,13 @@
 // The router: what an operator may say about it, and the tables by which router.bpf.c forwards.
 
 import type { Static, TObject } from '@sinclair/typebox'
-import { formatIp } from '../../catalogue/addresses'
+import { formatIp, linkLocal } from '../../catalogue/addresses'
 import { defineFunction } from '../../catalogue/define'
 import { bool, choice, cidr, duration, interfaceAddress, ip, mac, optional, table, text, u32 } from '../../catalogue/fields'
 import { checkRouter } from './check'
 import { BUCKETS, GROUPS_MAX } from './ecmp'
 import { routerImage } from './image'
-import { interfacesOf, linkLocal, subnetsOf } from './interfaces'
+import { interfacesOf, subnetsOf } from './interfaces'
 
 const config = {
   interfaces: table({
