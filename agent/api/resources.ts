@@ -102,6 +102,10 @@ export const workloadPort = group(
       max: 32,
       default: []
     }),
+    configure_addresses: bool({
+      doc: 'Whether the namespace is given the addresses and the routes; not where the workload asks for them itself (DHCP).',
+      default: true
+    }),
     mac: mac({ doc: 'Ethernet address of the workload; derived from the names of network and port if left out.', computed: true }),
     mtu: u32({ doc: 'MTU of the device; that of the network if left out.', min: 576, max: 9216, computed: true }),
     default_route: bool({ doc: 'Whether the namespace gets default routes to the gateways of its subnets.', default: true }),

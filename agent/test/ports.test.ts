@@ -56,6 +56,19 @@ describe('a port', () => {
     expect(await host.workload('web1').run(['ip', '-o', 'link', 'show', 'eth0'])).toMatch(new RegExp(`^${index}:`))
   })
 
+  test('gives no addresses and routes to a workload that asks for them itself, and leaves alone what it got', async () => {
+    await put(host, 'networks/web', web)
+    const asking = { ...port('web', 'web1', 11), configure_addresses: false }
+    await put(host, 'ports/web1', asking)
+    expect(await inside('web1', 'addr', 'show', 'eth0')).not.toContain('10.0.1.11')
+    await host.workload('web1').run(['ip', 'addr', 'add', '10.0.1.11/24', 'dev', 'eth0'])
+    await put(host, 'ports/web1', { ...asking, mtu: 1400 })
+    expect(await inside('web1', 'addr', 'show', 'eth0')).toContain('10.0.1.11/24')
+    expect(await host.workload('web1').run(['ip', 'route'])).not.toContain('default')
+    await put(host, 'ports/web1', { ...asking, configure_addresses: true })
+    expect(await inside('web1', 'addr', 'show', 'eth0')).toMatch(/10\.0\.1\.11\/24 fd00:1::11\/64/)
+  })
+
   test('moves to another namespace, network and device name', async () => {
     await put(host, 'networks/web', web)
     await put(host, 'networks/db', { vni: 200, subnets: { v4: { cidr: '10.0.2.0/24' } } })

@@ -41,6 +41,7 @@ const port = (name: string, netns: string, address: string, chain: string[] = []
   ifname: 'eth0',
   create_netns: false,
   ip_addresses: [address],
+  configure_addresses: true,
   default_route: true,
   chain,
   pin_addresses: false

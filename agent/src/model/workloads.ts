@@ -106,17 +106,19 @@ function vethOf({ networks }: Desired, port: WorkloadPort, mac: string, mtu: num
 }
 
 function makeVeth(network: Network | undefined, port: WorkloadPort, mac: string, mtu: number): Veth {
+  // Ports that were stored before there was this field are given their addresses.
+  const furniture = port.configure_addresses === false ? { addresses: [], routes: [] } : furnitureOf(network, port)
+  return { netns: port.netns!, createNetns: port.create_netns, ifname: port.ifname, mac, mtu, ...furniture }
+}
+
+/** The addresses and routes inside the namespace. */
+function furnitureOf(network: Network | undefined, port: WorkloadPort): Pick<Veth, 'addresses' | 'routes'> {
   const placed = port.ip_addresses.map(address => ({
     address,
     subnet: network && subnetsOf(network).find(({ cidr }) => cidrContains(cidr, address))
   }))
   const subnets = placed.flatMap(({ subnet }) => subnet ?? []).filter(({ gateway }) => !port.ip_addresses.includes(gateway))
   return {
-    netns: port.netns!,
-    createNetns: port.create_netns,
-    ifname: port.ifname,
-    mac,
-    mtu,
     addresses: placed.map(({ address, subnet }) => `${address}/${subnet ? subnet.cidr.split('/')[1] : isIP(address) === 4 ? 32 : 128}`),
     routes: [
       ...(port.default_route ? defaultRoutes(subnets) : []),
