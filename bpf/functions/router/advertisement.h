@@ -8,6 +8,7 @@
 
 #define ND_MTU		  5
 #define ND_PREFIX	  3
+#define OTHER_CONFIGURATION 0x40
 #define PREFIX_ON_LINK	  0x80
 #define PREFIX_AUTONOMOUS 0x40
 
@@ -81,6 +82,7 @@ static __always_inline bool rewrite_to_router_advertisement(struct __sk_buff *sk
 		       .hop_limit = ND_HOP_LIMIT},
 		.type = ICMPV6_ROUTER_ADVERTISEMENT,
 		.hop_limit = HOST_HOP_LIMIT,
+		.flags = in->stateless_dhcp ? OTHER_CONFIGURATION : 0,
 		.lifetime = bpf_htons(ROUTER_LIFETIME),
 		.link = {.option = ND_SOURCE_LINK_ADDRESS, .length = 1, .address = in->mac},
 		.mtu = {.option = ND_MTU, .length = 1, .mtu = bpf_htonl(in->mtu)},

@@ -47,7 +47,8 @@ function interfaceRecord({ name, mac, row, ipv4, ipv6 }: Interface, { ports }: S
     link_local: linkLocal(mac),
     ipv6_subnet: ipv6 ? formatPrefix(networkOf(ipv6)) : '::/0',
     advertise: row.advertise,
-    autonomous: row.autonomous
+    autonomous: row.autonomous,
+    stateless_dhcp: row.stateless_dhcp
   }
 }
 

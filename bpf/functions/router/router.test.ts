@@ -469,6 +469,17 @@ describe('neighbour discovery', () => {
     )
   })
 
+  test('an advertisement sends hosts to DHCPv6 where that is wanted', () => {
+    const solicitation = eth({ src: MACS.eve, dst: '33:33:00:00:00:02' })
+      .ipv6({ src: 'fe80::66', dst: 'ff02::2', hop_limit: 255 })
+      .icmpv6({ type: 133 })
+    const flags = () => tested.send(solicitation, { port: 'db' }).parsed().icmpv6!.id & 0xff
+    expect(flags()).toBe(0)
+    tested.apply({ ...CONFIG, interfaces: { ...INTERFACES, db: { ...INTERFACES.db, stateless_dhcp: true } } }, surroundings)
+    expect(flags()).toBe(0x40)
+    tested.apply(CONFIG, surroundings)
+  })
+
   test('a router solicitation without an address is answered to all, one where advertising is off is not', () => {
     const solicitation = eth({ src: MACS.eve, dst: '33:33:00:00:00:02' })
       .ipv6({ src: '::', dst: 'ff02::2', hop_limit: 255 })

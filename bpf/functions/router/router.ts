@@ -29,6 +29,10 @@ const config = {
       autonomous: bool({
         doc: 'Whether router advertisements let hosts form addresses of their own in the subnet (SLAAC).',
         default: false
+      }),
+      stateless_dhcp: bool({
+        doc: 'Whether router advertisements send hosts to a DHCPv6 server for DNS servers and the like (the O flag).',
+        default: false
       })
     }
   }),

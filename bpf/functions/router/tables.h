@@ -29,6 +29,8 @@ struct router_interface {
 	ipv6_t ipv6;
 	ipv6_t link_local;
 	prefix_t ipv6_subnet;
+	bool_t stateless_dhcp;
+	__u8 reserved[3];
 };
 
 /* The name of a neighbour. Link-local addresses are told apart by their link. */
