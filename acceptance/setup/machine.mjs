@@ -20,6 +20,7 @@ const PACKAGES = [
   'iproute2',
   'iptables',
   'iputils-ping',
+  'isc-dhcp-client',
   'libbpf-dev',
   'libnl-route-3-dev',
   'llvm-19',
@@ -27,6 +28,7 @@ const PACKAGES = [
   'nftables',
   'pkg-config',
   'procps',
+  'udhcpc',
   'util-linux'
 ]
 

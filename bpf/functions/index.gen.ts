@@ -3,6 +3,7 @@
 
 import type { FunctionKind } from '../catalogue/define'
 import { bridge } from './bridge/bridge'
+import { dhcp } from './dhcp/dhcp'
 import { firewall } from './firewall/firewall'
 import { inspect } from './inspect/inspect'
 import { nat } from './nat/nat'
@@ -11,6 +12,7 @@ import { router } from './router/router'
 
 export const kinds: Readonly<Record<string, FunctionKind>> = {
   bridge: bridge,
+  dhcp: dhcp,
   firewall: firewall,
   inspect: inspect,
   nat: nat,

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated conversations: the loaded program and a model of RFC 2131 say the same to each message, and remember the same leases.
+
+import { isDeepStrictEqual } from 'node:util'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
+import { dhcp } from './dhcp'
+import { Model, type ModelAnswer } from './dhcp.model'
+import { CONFIG, MACS, type Message, type Question, read, request, SERVER, send, surroundings, told } from './testing'
+
+const CONVERSATIONS = 10_000
+const ADDRESSES = new Map([
+  [MACS.alice, '10.0.1.11'],
+  [MACS.carol, '10.0.1.13'],
+  [MACS.bound, '10.0.1.50']
+])
+const TYPES: readonly Message[] = ['discover', 'request', 'request', 'request', 'inform', 'release', 'decline', 'ack']
+
+const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+
+let tested: TestedFunction
+beforeAll(async () => {
+  tested = await loadFunction(dhcp, CONFIG, { surroundings })
+})
+afterAll(() => tested?.close())
+
+/** Numbers below `limit`, the same for the same seed (mulberry32). */
+function random(state: number): (limit: number) => number {
+  let at = state
+  return limit => {
+    at = (at + 0x6d2b79f5) | 0
+    let t = Math.imul(at ^ (at >>> 15), 1 | at)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) % limit
+  }
+}
+
+function questionOf(next: (limit: number) => number): Question & { type: Message; mac: string } {
+  const one = <T>(...choices: T[]): T => choices[next(choices.length)]!
+  const mac = one(...ADDRESSES.keys(), MACS.bob, MACS.stranger, MACS.onlyIpv6)
+  const own = ADDRESSES.get(mac) ?? '10.0.1.12'
+  const seldom = <T>(value: T): T | undefined => (next(12) === 0 ? value : undefined)
+  const options: Record<number, string> = next(2) === 0 ? { 55: '0103060f1a79', 57: '0240', 12: '686f7374' } : {}
+  if (next(2) === 0) options[61] = 'c7'.repeat(1 + next(64))
+  return {
+    ...{ type: one(...TYPES), mac, broadcast: next(2) === 0 },
+    requested: one(undefined, own, own, one(...ADDRESSES.values(), '192.168.0.7')),
+    server: one(undefined, SERVER.address, SERVER.address, '10.0.1.3'),
+    client: one(undefined, undefined, own, '10.0.1.77'),
+    to: one(undefined, SERVER.address, '10.0.1.3'),
+    hardware: seldom(MACS.alice),
+    relay: seldom('10.9.9.9'),
+    options
+  }
+}
+
+function heard(outcome: Outcome): ModelAnswer | undefined {
+  if (outcome.went === 'nowhere') return undefined
+  const { type, yours, client } = read(outcome)
+  return { type, yours, client, to: outcome.parsed().ipv4!.dst, id: told(outcome)[61] }
+}
+
+/** As expect(), which takes longer than all else here where it need not. */
+function expectEqual(actual: unknown, expected: unknown, about: () => string): void {
+  if (isDeepStrictEqual(actual, expected)) return
+  const hint = `SEED=${seed} ${about()}`
+  expect([hint, actual]).toEqual([hint, expected])
+}
+
+test(`${CONVERSATIONS} conversations go as RFC 2131 has them (SEED=${seed})`, () => {
+  const next = random(seed)
+  for (let n = 0; n < CONVERSATIONS; n++) {
+    const model = new Model(SERVER.address, ADDRESSES)
+    for (const { key } of tested.table('leases').entries()) tested.table('leases').delete(key)
+    for (let left = 1 + next(3); left > 0; left--) {
+      const question = questionOf(next)
+      expectEqual(heard(send(tested, request(question))), model.ask(question), () => `conversation ${n}: ${JSON.stringify(question)}`)
+    }
+    const leases = tested.table('leases').entries() as { key: string; value: { state: string } }[]
+    const states = new Map(leases.map(({ key, value }) => [key, value.state]))
+    expectEqual(states, model.leases, () => `leases after conversation ${n}`)
+  }
+})
