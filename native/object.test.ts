@@ -211,6 +211,20 @@ describe('a template', () => {
     expect(shared.keys()).toEqual([u32(2)])
   })
 
+  test('programs that the object declares in an array are in that of each load', async () => {
+    const source = `
+      SEC("tc") int called(struct __sk_buff *skb) { return 77; }
+      struct {
+        __uint(type, BPF_MAP_TYPE_PROG_ARRAY); __uint(max_entries, 2); __uint(key_size, 4);
+        __array(values, int(void *));
+      } calls SEC(".maps") = {.values = {[1] = (void *)&called}};
+      SEC("tc") int caller(struct __sk_buff *skb) { bpf_tail_call(skb, &calls, 1); return 1; }`
+    const template = templateOf({ elf: compile(source) })
+    const objects = [await loaded(template), await loaded(template), await loaded(template)]
+    const verdicts = objects.map(({ programs }) => programs.get('caller')!.testRun({ data: frame() }).verdict)
+    expect(verdicts).toEqual([77, 77, 77])
+  })
+
   test('immediates are replaced in the code of each load', async () => {
     const template = templateOf({ elf: compile('SEC("tc") int answer(struct __sk_buff *skb) { return 0x6b656e69; }') })
     const verdicts = []

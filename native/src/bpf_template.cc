@@ -40,6 +40,13 @@ struct MapUse {
 	size_t instruction, map;
 };
 
+// An element of a program array that the object declares with its program in it.
+struct Slot {
+	size_t map;
+	uint32_t key;
+	size_t program;
+};
+
 struct ProgramPlan {
 	std::string name;
 	bpf_prog_type type;
@@ -53,6 +60,7 @@ struct ProgramPlan {
 struct Resolved {
 	std::vector<MapPlan> maps;
 	std::vector<ProgramPlan> programs;
+	std::vector<Slot> slots;
 	std::map<std::string, Variable> variables;
 	Fd types;
 	bool complete = false;
@@ -355,6 +363,32 @@ static bool refers_to_others(const bpf_prog_load_opts &options)
 	       options.attach_btf_id || options.prog_ifindex;
 }
 
+// An array with programs in its declaration is no longer than this.
+constexpr uint32_t kDeclaredSlots = 64;
+
+// Which slots libbpf has filled, as it does not tell: those that hold programs of this load.
+static std::vector<Slot> slots_of(bpf_object *object)
+{
+	std::map<uint32_t, size_t> programs; // by id
+	std::vector<bpf_map *> maps = maps_of(object);
+	std::vector<Slot> slots;
+	uint32_t id;
+
+	for (bpf_program *program = nullptr; (program = bpf_object__next_program(object, program));)
+		programs.emplace(program_info(duplicate(bpf_program__fd(program))).id,
+				 programs.size());
+	for (size_t map = 0; map < maps.size(); map++) {
+		if (bpf_map__type(maps[map]) != BPF_MAP_TYPE_PROG_ARRAY ||
+		    bpf_map__max_entries(maps[map]) > kDeclaredSlots)
+			continue;
+		for (uint32_t key = 0; key < bpf_map__max_entries(maps[map]); key++)
+			if (!bpf_map_lookup_elem(bpf_map__fd(maps[map]), &key, &id) &&
+			    programs.count(id))
+				slots.push_back({map, key, programs.at(id)});
+	}
+	return slots;
+}
+
 // Adds what is known only after the load. `complete` stays false where libbpf does what is not
 // repeated here.
 static void finish(Resolved &resolved, bpf_object *object)
@@ -370,6 +404,7 @@ static void finish(Resolved &resolved, bpf_object *object)
 					? "GPL"
 					: "";
 	resolved.types = duplicate(bpf_object__btf_fd(object));
+	resolved.slots = slots_of(object);
 	for (size_t i = 0; i < maps.size(); i++) {
 		bpf_map_create_opts &options = resolved.maps[i].options;
 		options.sz = sizeof(options);
@@ -469,6 +504,11 @@ static Loaded load_resolved(const Resolved &resolved, const LoadOptions &options
 	for (auto &program : resolved.programs)
 		loaded.programs.emplace_back(program.name,
 					     load_program(program, loaded, options, operation));
+	for (auto [map, key, program] : resolved.slots) {
+		int fd = loaded.programs[program].second.get();
+		check(bpf_map_update_elem(loaded.maps[map].second.get(), &key, &fd, BPF_ANY),
+		      [&] { return operation; });
+	}
 	return loaded;
 }
 
