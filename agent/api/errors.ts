@@ -128,6 +128,11 @@ export const errorKinds = {
     doc: 'The host has no such network device.',
     hint: 'Create it first; `ip link` lists those there are.'
   },
+  INKEV_ERR_TOO_LARGE: {
+    status: 422,
+    doc: 'A trace would have to copy more of the kernel’s tables than it may.',
+    hint: 'Trace a packet that does not come to this function, or make its tables smaller (max_sessions).'
+  },
   INKEV_ERR_KERNEL: { status: 422, doc: 'The kernel refused a step.' },
   INKEV_ERR_VERIFIER: {
     status: 422,

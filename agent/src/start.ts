@@ -12,6 +12,7 @@ import { Introspection } from './introspection'
 import { Kernel } from './kernel/kernel'
 import { Objects } from './kernel/objects'
 import { probe } from './kernel/probe'
+import { TRACE } from './kernel/shadow'
 import type { Desired } from './model/desired'
 import type { Options } from './options'
 import { ROAD } from './plan/wishes'
@@ -21,6 +22,7 @@ import { authorizer } from './server/auth'
 import { listenOn } from './server/listen'
 import { Ids } from './store/ids'
 import { Store } from './store/store'
+import { Tracer } from './trace/tracer'
 
 /** How often the agent looks whether others changed what is its own, in milliseconds. */
 const CHECK_INTERVAL_MS = 2_000
@@ -40,7 +42,7 @@ const NAMESPACES = 'namespace'
 export async function start(options: Options, native: Native, log: FastifyBaseLogger): Promise<Started> {
   const features = probe(native, options.bpffs)
   const objects = new Objects(options.objects)
-  objects.require([...Object.keys(ROAD), ...Object.keys(kinds)])
+  objects.require([...Object.keys(ROAD), TRACE, ...Object.keys(kinds)])
   const netlink = native.net.open()
   const facts = hostFacts(netlink, options)
   const store = await Store.open(options.state)
@@ -56,12 +58,14 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   const ids = new Ids(store)
   const reconciler = new Reconciler({ store, ids, kernel, objects, desired, facts, vxlanPort: options.vxlanPort, log })
   const agent = new Agent(store, ids, reconciler, desired, facts)
+  const tracer = new Tracer(kernel, reconciler, ids)
   const authorize = authorizer(options)
   const trusted = new WeakSet<object>()
   let ready = false
   const app = await buildApp({
     agent,
     introspection: new Introspection(kernel, reconciler),
+    tracer,
     host: () => describeHost(facts(), features),
     ready: () => ready,
     authorize: ({ raw }, role) => authorize(raw, role, trusted.has(raw)),
@@ -93,7 +97,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
       watch.close()
       await close()
       await app.close()
-      await reconciler.idle()
+      await Promise.all([reconciler.idle(), tracer.idle()])
       kernel.close()
       netlink.close()
       await store.close()

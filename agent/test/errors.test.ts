@@ -32,6 +32,7 @@ describe('the catalogue', () => {
 describe('a fault of the agent itself', () => {
   const unable = {
     introspection: {} as never,
+    tracer: {} as never,
     host: () => {
       throw new TypeError('nothing is undefined')
     },

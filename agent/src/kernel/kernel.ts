@@ -12,6 +12,7 @@ import { LoadedObjects } from './loaded'
 import { Namespaces, type OwnedNamespaces } from './namespaces'
 import type { Objects } from './objects'
 import { Pins } from './pins'
+import { Shadow } from './shadow'
 import { SharedMaps } from './shared'
 
 export class Kernel {
@@ -31,7 +32,7 @@ export class Kernel {
 
   /** `host` is a netlink socket in the host's namespace. */
   constructor(
-    native: Native,
+    private readonly native: Native,
     private readonly objects: Objects,
     host: Netlink,
     owned: OwnedNamespaces,
@@ -163,6 +164,17 @@ export class Kernel {
   /** Throws where the kernel's verifier refuses a kind's code. */
   prove(kind: FunctionKind): Promise<void> {
     return this.loaded.prove(this.objects.of(kind))
+  }
+
+  /** What runs now, a second time: `use` may do with it what it likes. */
+  async inShadow<T>(use: (shadow: Shadow) => Promise<T>): Promise<T> {
+    const contents = new Map([...this.actual.shared].map(([name, entries]) => [name, new Map(entries)]))
+    const shadow = await Shadow.open(this.native, this.objects, { running: this.loaded, shared: this.shared, contents })
+    try {
+      return await use(shadow)
+    } finally {
+      await shadow.close(this.native.bpf)
+    }
   }
 
   /** Lets go of the handles. What runs goes on. */

@@ -5,7 +5,7 @@ import { basename } from 'node:path'
 import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
 import { INSTANCE_FIRST, INSTANCE_MARK } from '@inkev/bpf/core/graph'
-import type { Bpf, BpfMap, BpfTemplate, Program } from '@inkev/native'
+import type { Bpf, BpfMap, BpfObject, BpfTemplate, InstanceOptions, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
 import { type CompiledObject, layoutOf, type Objects } from './objects'
@@ -101,6 +101,16 @@ export class LoadedObjects {
   /** The functions themselves, as program arrays hold them. */
   mains(): Program[] {
     return [...this.running.values()].map(({ main }) => main)
+  }
+
+  /** Loads an object beside those that run: the caller closes it. */
+  loadCopy(compiled: CompiledObject, options: InstanceOptions): Promise<BpfObject> {
+    return this.template(compiled).load(options)
+  }
+
+  /** Its own maps; undefined while the object does not run. */
+  maps(key: string): ReadonlyMap<string, BpfMap> | undefined {
+    return this.running.get(key)?.maps
   }
 
   /** Undefined where the object has no such map. */

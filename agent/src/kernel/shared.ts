@@ -54,6 +54,11 @@ export class SharedMaps {
     return this.declared().has(name)
   }
 
+  /** Of a map that is shared. */
+  spec(name: string): MapSpec {
+    return this.declared().get(name)!
+  }
+
   /** Those that exist. The first object that is loaded brings them into being. */
   all(): Record<string, BpfMap> {
     return Object.fromEntries(this.maps)
@@ -77,16 +82,12 @@ export class SharedMaps {
     deleteEntries(this.maps.get(name)!, keys)
   }
 
-  /**
-   * Resolves when the kernel has let go of them, which it does a little later. A program array that is opened by its number just then, as `bpftool map` does,
-   * is kept by the kernel for ever (seen on 6.18): so nobody is told before that it is gone.
-   */
+  /** Resolves when the kernel has let go of them. */
   async clear(): Promise<void> {
-    const ids = new Set([...this.maps.values()].map(({ info }) => info.id))
+    const ids = [...this.maps.values()].map(({ info }) => info.id)
     this.close()
     for (const name of this.pins.sharedMaps()) this.pins.remove(this.pins.sharedMap(name))
-    const end = performance.now() + LETTING_GO_MS
-    while (this.bpf.mapIds().some(id => ids.has(id)) && performance.now() < end) await setTimeout(POLL_MS)
+    await letGo(this.bpf, ids)
   }
 
   close(): void {
@@ -98,6 +99,16 @@ export class SharedMaps {
     this.specs ??= new Map(ROAD.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
     return this.specs
   }
+}
+
+/**
+ * Resolves when the kernel has let go of maps that were closed, which it does a little later. A program array that is opened by its number just then, as
+ * `bpftool map` does, is kept by the kernel for ever (seen on 6.18): so nobody is told before that it is gone.
+ */
+export async function letGo(bpf: Bpf, ids: number[]): Promise<void> {
+  const gone = new Set(ids)
+  const end = performance.now() + LETTING_GO_MS
+  while (bpf.mapIds().some(id => gone.has(id)) && performance.now() < end) await setTimeout(POLL_MS)
 }
 
 function range(length: number): number[] {

@@ -6,12 +6,14 @@ import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { InkevError } from '../../api/errors'
 import { errorBody, type Host, host as hostSchema, type ResourceType, resources, status } from '../../api/resources'
+import { traceAnswer, traceRequest } from '../../api/trace'
 import type { Agent, Change, Outcome } from '../agent'
 import type { Introspection } from '../introspection'
 import { metricsOf } from '../metrics'
 import { resourceKey } from '../model/desired'
 import type { Role } from '../options'
 import { asDot, asMermaid, topologyOf } from '../topology'
+import type { Tracer } from '../trace/tracer'
 
 /** Ten thousand rules are about two megabytes. */
 const BODY_LIMIT = 32 * 1024 * 1024
@@ -19,6 +21,7 @@ const BODY_LIMIT = 32 * 1024 * 1024
 export interface AppOptions {
   agent: Agent
   introspection: Introspection
+  tracer: Pick<Tracer, 'trace'>
   host(): Host
   ready(): boolean
   /** Throws INKEV_ERR_UNAUTHENTICATED, INKEV_ERR_FORBIDDEN. */
@@ -42,7 +45,7 @@ const preconditions = Type.Object({
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'The change is made only if there is no such object.' }))
 })
 
-export async function buildApp({ agent, introspection, host, ready, authorize, log }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ agent, introspection, tracer, host, ready, authorize, log }: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true,
@@ -76,6 +79,7 @@ export async function buildApp({ agent, introspection, host, ready, authorize, l
   introspectionRoutes(app, introspection)
   topologyRoute(app, agent, introspection)
   eventsRoute(app, agent)
+  traceRoute(app, tracer)
 
   const read = { config: { role: 'read' as const } }
   app.get('/v1/host', { ...read, schema: { summary: 'The host', tags: ['host'], response: { 200: hostSchema } } }, host)
@@ -261,6 +265,16 @@ function topologyRoute(app: FastifyInstance, agent: Agent, introspection: Intros
       throw new InkevError('INKEV_ERR_SCHEMA', `${format} is none of json, dot, mermaid`, 'format')
     }
   )
+}
+
+function traceRoute(app: FastifyInstance, tracer: AppOptions['tracer']): void {
+  const schema = {
+    summary: 'Sends a described packet through a copy of the graph as it stands, and tells every step; nothing that runs notices it',
+    tags: ['host'],
+    body: traceRequest,
+    response: { 200: traceAnswer, '4xx': errorBody, '5xx': errorBody }
+  }
+  app.post('/v1/trace', { config: { role: 'read' }, schema }, ({ body }) => tracer.trace(body))
 }
 
 /** Server-sent events: every change and every new status, until the client leaves. */
