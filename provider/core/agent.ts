@@ -6,7 +6,7 @@ import type { ErrorCode } from '@inkev/agent/api/errors'
 import { API_VERSION, type ErrorBody, type Host, type ResourceType, type Status } from '@inkev/agent/api/resources'
 import { type Answer, type Ask, type Connection, connectTo, type Endpoint } from './http'
 import { log } from './log'
-import type { Members } from './value'
+import type { Members, Value } from './value'
 
 /** An agent's object: its configuration, how it fares, and what the agent computed. */
 export type Item = Members & { name: string; status?: Status & Members }
@@ -135,6 +135,10 @@ export class Agent {
 
   async topology(format: string): Promise<unknown> {
     return (await this.#ask({ method: 'GET', path: `/v1/topology?format=${format}` })).body
+  }
+
+  async trace(request: Members): Promise<Members & { steps: Value[] }> {
+    return (await this.#ask({ method: 'POST', path: '/v1/trace', body: request })).body as Members & { steps: Value[] }
   }
 
   async #greet(): Promise<Host> {

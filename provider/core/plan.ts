@@ -79,7 +79,7 @@ export function stateOf(fields: Attributes, remote: Members, prior: Members): Me
   })
 }
 
-function withoutNull(value: Value): Value {
+export function withoutNull(value: Value): Value {
   if (Array.isArray(value)) return value.map(withoutNull)
   if (value === null || typeof value !== 'object') return value
   const kept = Object.entries(value).filter(([, member]) => member !== null)

@@ -4,5 +4,8 @@
 import type { DataSource } from '../data'
 import { host } from './host'
 import { topology } from './topology'
+import { trace } from './trace'
 
-export const dataSources: Readonly<Record<string, DataSource>> = Object.fromEntries([host, topology].map(source => [source.type, source]))
+export const dataSources: Readonly<Record<string, DataSource>> = Object.fromEntries(
+  [host, topology, trace].map(source => [source.type, source])
+)
