@@ -54,20 +54,30 @@ static __always_inline bool equal_words(const void *a, const void *b, __u32 size
 static __always_inline void make_claim_key(__u32 family, const union session_key *key,
 					   const struct outside *outside, union session_key *claim)
 {
-	port_t port;
-
 	*claim = *key;
 	if (family == 4) {
-		port = outside->keeps_port ? key->v4.local_port : outside->port;
 		claim->v4.local = outside->address.word[3];
-		claim->v4.local_port = port;
+		claim->v4.local_port = outside->port;
 		claim->v4.workload = 0;
 	} else {
-		port = outside->keeps_port ? key->v6.local_port : outside->port;
 		claim->v6.local = outside->address;
-		claim->v6.local_port = port;
+		claim->v6.local_port = outside->port;
 		claim->v6.workload = 0;
 	}
+}
+
+/* Whether a session is known outside under that claim, and has not been given another port since.
+ */
+static __always_inline bool is_known_as(__u32 family, const struct session *session,
+					const union session_key *claim)
+{
+	const struct outside *outside = &session->data;
+	port_t port = family == 4 ? claim->v4.local_port : claim->v6.local_port;
+
+	if (outside->port != port)
+		return false;
+	return family == 4 ? outside->address.word[3] == claim->v4.local
+			   : ip_equals(&outside->address, &claim->v6.local);
 }
 
 /* Whether a claim's session lives, and is known under that claim. */
@@ -79,13 +89,8 @@ static __always_inline bool is_held(const struct nat_config *config, __u32 famil
 	const struct session *session = lookup_session(&of_family, owner);
 	protocol_t protocol = family == 4 ? owner->v4.protocol : owner->v6.protocol;
 
-	if (!session || is_forgotten(config, session, protocol, now))
-		return false;
-	if (family == 4)
-		return session->data.address.word[3] == claim->v4.local &&
-		       (session->data.keeps_port || session->data.port == claim->v4.local_port);
-	return ip_equals(&session->data.address, &claim->v6.local) &&
-	       (session->data.keeps_port || session->data.port == claim->v6.local_port);
+	return session && !is_forgotten(config, session, protocol, now) &&
+	       is_known_as(family, session, claim);
 }
 
 #define CLAIM(family_)                                                                            \

@@ -8,11 +8,10 @@
 /* The outside end under which the local end of a session is known. */
 struct outside {
 	ip_t address;
-	port_t port;
-	bool_t keeps_port; /* it is the local end's own: only the address is translated */
+	port_t port; /* 0: the remote end pings, and its identifier is not translated */
 	bool_t endpoint_independent;
 	bool_t hairpins; /* the remote end is an outside address as well */
-	__u8 reserved[3];
+	__u32 reserved;
 };
 
 #define SESSION_DATA struct outside

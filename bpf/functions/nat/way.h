@@ -210,9 +210,7 @@ lookup_claimed(struct __sk_buff *skb, const struct packet *packet, struct scratc
 	if (workload != session_scope(skb))
 		return NULL;
 	session = lookup_living(packet, &memory->key);
-	if (!session)
-		return NULL;
-	return ip_equals(&session->data.address, &memory->to.address) ? session : NULL;
+	return session && is_known_as(packet->family, session, &memory->claim) ? session : NULL;
 }
 
 static __always_inline void drop_workload(__u32 family, union session_key *claim)
@@ -228,7 +226,7 @@ static __always_inline void take_outside_end(struct scratch *memory, const struc
 					     port_t port)
 {
 	memory->to.address = session->data.address;
-	memory->to.port = session->data.keeps_port ? port : session->data.port;
+	memory->to.port = session->data.port ?: port;
 }
 
 static __always_inline void take_inside_end(struct scratch *memory, const struct session *session,
@@ -241,7 +239,7 @@ static __always_inline void take_inside_end(struct scratch *memory, const struct
 		memory->to.address = memory->key.v6.local;
 		memory->to.port = memory->key.v6.local_port;
 	}
-	if (session->data.keeps_port)
+	if (!session->data.port)
 		memory->to.port = port;
 }
 
@@ -277,7 +275,6 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 arrived)
 		} else {
 			make_session_key(skb, quoted, INSIDE, &memory->claim);
 			drop_workload(quoted->family, &memory->claim);
-			memory->to.address = quoted->source;
 			session = lookup_claimed(skb, quoted, memory);
 			if (session)
 				take_inside_end(memory, session, quoted->family,
@@ -422,8 +419,7 @@ __noinline int open_inward(struct __sk_buff *skb)
 	lead_inside(skb, memory, to);
 	outside.hairpins = is_outside_ip(&packet->source);
 	outside.address = packet->destination;
-	outside.port = packet->destination_port;
-	outside.keeps_port = !to->port || to->port == packet->destination_port;
+	outside.port = session_destination_port(packet);
 	memory->to.address = to->address;
 	memory->to.port = to->port ?: packet->destination_port;
 	if (lookup_living(packet, &memory->key) ||
@@ -449,7 +445,6 @@ __noinline int translate_inward(struct __sk_buff *skb)
 	if (is_tracked(packet)) {
 		make_session_key(skb, packet, OUTSIDE, &memory->claim);
 		drop_workload(packet->family, &memory->claim);
-		memory->to.address = packet->destination;
 		session = lookup_claimed(skb, packet, memory);
 	}
 	if (session) {
