@@ -13,7 +13,7 @@ const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const SEQUENCES = 5000
 const LENGTH = 3
 /** Sequences between two pauses; and seconds of a pause: no sum of pauses comes near the end of a session. */
-const UNTIL_PAUSE = 40
+const UNTIL_PAUSE = 250
 const PAUSE = 50
 
 type Side = 'inside' | 'outside'
