@@ -6,11 +6,11 @@
 #include "nd.h"
 #include "resize.h"
 
-#define ND_MTU		  5
-#define ND_PREFIX	  3
+#define ND_MTU		    5
+#define ND_PREFIX	    3
 #define OTHER_CONFIGURATION 0x40
-#define PREFIX_ON_LINK	  0x80
-#define PREFIX_AUTONOMOUS 0x40
+#define PREFIX_ON_LINK	    0x80
+#define PREFIX_AUTONOMOUS   0x40
 
 /* What hosts are told to put into the packets that they send. */
 #define HOST_HOP_LIMIT 64
