@@ -4,10 +4,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { request } from '@inkev/bpf/functions/dhcp/testing'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
 import { Lab } from '../lab/lab'
 import type { Namespace } from '../lab/namespace'
+import { until } from '../lab/process'
 import { Terraform } from '../lab/terraform'
 import { ping } from '../lab/traffic'
 
@@ -27,6 +29,18 @@ RELEASE | EXPIRE | FAIL | STOP) ip -4 address flush dev "$interface" ;;
 esac
 exit 0
 `
+
+/** Of Ethernet, IP and UDP. */
+const HEADERS = 14 + 20 + 8
+
+/** Sends one datagram from the client's port to the server's, and prints the answer. */
+const ASK = `
+  const [own, server, message] = process.argv.slice(1)
+  const socket = require('node:dgram').createSocket('udp4', answer => {
+    console.log(answer.toString('hex'))
+    socket.close()
+  })
+  socket.bind(68, own, () => socket.send(Buffer.from(message, 'hex'), 67, server))`
 
 let lab: Lab
 let terraform: Terraform
@@ -69,6 +83,11 @@ async function addressesOf(workload: Namespace): Promise<string[]> {
   return (device?.addr_info ?? []).map(({ local, prefixlen }: { local: string; prefixlen: number }) => `${local}/${prefixlen}`)
 }
 
+/** What a host's server has counted. */
+async function countedOn(host: string): Promise<Record<string, number>> {
+  return (await lab.host(host).request('GET', '/v1/functions/dhcp/counters')).body
+}
+
 /** The leases of a host's server, by the clients' addresses. */
 async function leasesOf(host: string): Promise<Record<string, string>> {
   const { body } = await lab.host(host).request('GET', '/v1/functions/dhcp/tables/leases')
@@ -89,11 +108,34 @@ describe('the example dhcp', () => {
     expect(await ping(laptop(), '10.0.1.1', 3)).toBe(true)
   })
 
+  test('answers on the host of the client alone', async () => {
+    expect(await countedOn('edge-1')).toMatchObject({ offered: 1, acknowledged: 1 })
+    expect(await countedOn('edge-2')).toMatchObject({ offered: 0, acknowledged: 0, unknown: 2 })
+  })
+
+  test('renews a lease for udhcpc', async () => {
+    const client = phone().start(['udhcpc', '-f', '-i', 'eth0', '-s', at('udhcpc')])
+    await client.says('bound ip=10.0.1.12')
+    client.kill('SIGUSR1')
+    await client.says('renew ip=10.0.1.12')
+    await client.stop()
+  })
+
+  test('renews a lease by unicast, and a socket takes the answer for valid', async () => {
+    const [{ address: mac }] = JSON.parse(await laptop().run(['ip', '-j', 'link', 'show', 'dev', 'eth0']))
+    const message = request({ type: 'request', mac, client: '10.0.1.11' }).bytes().subarray(HEADERS)
+    const answer = Buffer.from(await laptop().run(['node', '-e', ASK, '10.0.1.11', '10.0.1.2', message.toString('hex')]), 'hex')
+    expect([answer.length, answer.subarray(16, 20).join('.')]).toEqual([548, '10.0.1.11'])
+  })
+
   test('tells dhclient on another host its own, and both reach each other', async () => {
     expect(await dhclient(printer(), '-4', '-1', '-v')).toContain('BOUND ip=10.0.1.13 router=10.0.1.1 domain=office.example mtu=1450')
     expect(await addressesOf(printer())).toEqual(['10.0.1.13/24'])
     expect(await ping(printer(), '10.0.1.11', 3)).toBe(true)
-    expect([await leasesOf('edge-1'), await leasesOf('edge-2')]).toEqual([{ '10.0.1.11': 'bound' }, { '10.0.1.13': 'bound' }])
+    expect([await leasesOf('edge-1'), await leasesOf('edge-2')]).toEqual([
+      { '10.0.1.11': 'bound', '10.0.1.12': 'bound' },
+      { '10.0.1.13': 'bound' }
+    ])
   })
 
   test('gives a client that wishes for another address its own', async () => {
@@ -120,6 +162,13 @@ describe('the example dhcp', () => {
 
   test('is followed by an empty plan', async () => {
     expect(await terraform.plan()).toMatchObject({ empty: true })
+  })
+
+  test('forgets the lease of a port that is gone', async () => {
+    await lab.host('edge-1').request('DELETE', '/v1/ports/phone')
+    const isForgotten = async () => !('10.0.1.12' in (await leasesOf('edge-1')))
+    await until(isForgotten, 5000, () => 'The lease of 10.0.1.12 is there still')
+    expect(await leasesOf('edge-1')).toEqual({ '10.0.1.11': 'bound' })
   })
 
   test('leaves nothing in the kernel once destroyed', async () => {

@@ -11,6 +11,7 @@ const refusals: [string, Record<string, unknown>, string, string][] = [
   ["the subnet's own address", { address: '10.0.1.0/24' }, 'address', 'is no address of a host in 10.0.1.0/24'],
   ['a multicast MAC', { mac: '03:00:00:00:00:01' }, 'mac', 'multicast'],
   ['a gateway elsewhere', { gateway: '10.0.2.1' }, 'gateway', 'is no address of a host in 10.0.1.0/24'],
+  ['itself as the gateway', { gateway: '10.0.1.2' }, 'gateway', "the server's own address"],
   ['no domain', { domain: 'a..b' }, 'domain', 'is not a domain name'],
   ['a lease too short', { lease_time: '59s' }, 'lease_time', 'is not from 60 s'],
   ['a lease too long', { lease_time: '90000d' }, 'lease_time', 'is not from 60 s'],

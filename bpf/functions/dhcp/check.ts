@@ -41,6 +41,8 @@ function checkServer({ address, mac, gateway, domain }: DhcpConfig): Problem[] {
   if (mac !== undefined && isMulticast(mac)) problems.push({ path: 'mac', message: `${mac} is a multicast address` })
   if (gateway !== undefined && !isHostAddress(subnet, gateway))
     problems.push({ path: 'gateway', message: `${gateway} is no address of a host in ${subnet}, the subnet of address` })
+  if (gateway === formatIp(server))
+    problems.push({ path: 'gateway', message: `${gateway} is the server's own address, and it forwards nothing` })
   if (domain !== undefined && !domain.split('.').every(label => LABEL.test(label)))
     problems.push({ path: 'domain', message: `${JSON.stringify(domain)} is not a domain name such as example.internal` })
   return problems

@@ -1,22 +1,22 @@
 # Workloads that ask for their addresses: a DHCP server in the kernel of each host answers those of that host.
 #
-#                edge-1                                edge-2
-#   +------------------------------+      +------------------------------+
-#   |  [ laptop ]      [ phone ]   |      |          [ printer ]         |
-#   |      |               |       |      |               |              |
-#   |  {hygiene}       {hygiene}   |      |           {hygiene}          |
-#   |      |               |       |      |               |              |
-#   |      +--- office ----+       |      |             office           |
-#   |          |    |              |      |             |    |           |
-#   |   < dhcp >    < gateway >    |      |      < dhcp >    < gateway > |
-#   +--------------+---------------+      +--------------+---------------+
-#                  |                                     |
-#                  +---------- VXLAN ------------------- +
+#                edge-1                               edge-2
+#   +------------------------------+     +------------------------------+
+#   |  [ laptop ]       [ phone ]  |     |          [ printer ]         |
+#   |      |                |      |     |               |              |
+#   |  {hygiene}        {hygiene}  |     |           {hygiene}          |
+#   |      |                |      |     |               |              |
+#   |      +---- office ----+      |     |            office            |
+#   |             |  |  |          |     |            |  |  |           |
+#   |      < dhcp >  |  < gateway >|     |     < dhcp >  |  < gateway > |
+#   +----------------+-------------+     +---------------+--------------+
+#                    |                                   |
+#                    +------------- VXLAN ---------------+
 #
 #   office   VNI 100   10.0.1.0/24   fd00:1::/64   gateway .1, ::1   DHCP server .2
 #
-# The agent leaves the namespaces without IPv4 addresses (configure_addresses). Try `udhcpc -i eth0` or `dhclient eth0` in one of them. IPv6 hosts form their addresses themselves,
-# from the gateway's advertisements, and ask the DHCP server for the rest (`dhclient -6 -S eth0`).
+# The agent leaves the namespaces without addresses (configure_addresses). Try `udhcpc -i eth0` or `dhclient eth0` in one of them. IPv6
+# hosts form their addresses themselves, from the gateway's advertisements, and ask the DHCP server for the rest (`dhclient -6 -S eth0`).
 
 terraform {
   required_providers {
