@@ -1,5 +1,4 @@
-# A function of your own between a workload and its network: quota.bpf.c counts the bytes that alice exchanges
-# with each address, and stops what goes beyond a quota.
+# A function of your own: quota.bpf.c counts the bytes that alice exchanges with each address, and stops those beyond a quota.
 #
 #                     edge-1
 #   +--------------------------------------------+
