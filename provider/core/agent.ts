@@ -251,7 +251,7 @@ export class Agent {
   }
 
   #credentialsHint(status: number): string {
-    if (status === 403) return 'Use a token with the role operate.'
+    if (status === 403) return 'Use a token with that role.'
     const given = this.endpoint.token ? 'The token that was sent is not one of the agent’s' : 'No token was sent'
     return `${given}: set hosts.${this.name}.token or token in the provider block, or INKEV_TOKEN.`
   }
