@@ -121,9 +121,16 @@ export function defineFunction<F extends TProperties>(kind: string, declared: Fu
   return { kind, ...declared, schema: group(declared.config, { doc: declared.doc }) }
 }
 
+/** The ports by which a function stands in chains. Any others that it has can be stitched at the same time. */
+const CHAIN_PORTS = ['inside', 'outside']
+
 /** Whether a kind can stand between a workload port and its network. */
 export function isChainable(kind: Pick<FunctionKind, 'ports'>): boolean {
-  return Array.isArray(kind.ports) && kind.ports[0] === 'inside' && kind.ports[1] === 'outside'
+  return Array.isArray(kind.ports) && CHAIN_PORTS.every((port, number) => (kind.ports as string[])[number] === port)
+}
+
+export function isChainPort(port: string | undefined): boolean {
+  return port !== undefined && CHAIN_PORTS.includes(port)
 }
 
 /** The port names of one instance, in the order of their numbers as far as the configuration alone can say. */

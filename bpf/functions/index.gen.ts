@@ -6,6 +6,7 @@ import { bridge } from './bridge/bridge'
 import { dhcp } from './dhcp/dhcp'
 import { firewall } from './firewall/firewall'
 import { inspect } from './inspect/inspect'
+import { mirror } from './mirror/mirror'
 import { nat } from './nat/nat'
 import { policer } from './policer/policer'
 import { router } from './router/router'
@@ -15,6 +16,7 @@ export const kinds: Readonly<Record<string, FunctionKind>> = {
   dhcp: dhcp,
   firewall: firewall,
   inspect: inspect,
+  mirror: mirror,
   nat: nat,
   policer: policer,
   router: router,

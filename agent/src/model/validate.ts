@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import { cidrOverlaps, parseMac } from '@inkev/bpf/catalogue/addresses'
-import { type FunctionKind, isChainable, portNames } from '@inkev/bpf/catalogue/define'
+import { type FunctionKind, isChainable, isChainPort, portNames } from '@inkev/bpf/catalogue/define'
 import { onlyKnown, PROGRAM_KIND, takeoverFault } from '@inkev/bpf/catalogue/program'
 import { type ErrorCode, InkevError } from '../../api/errors'
 import {
@@ -301,7 +301,7 @@ function requireFree({ stitches, ports }: Desired, name: string, end: StitchEnd,
         end.interface === undefined ? `${path}.port` : `${path}.interface`,
         `${point} is taken by stitch ${other}`
       )
-  if (end.function === undefined) return
+  if (end.function === undefined || !isChainPort(end.port)) return
   for (const [port, { chain }] of ports)
     if (chain.includes(end.function))
       refuse(
@@ -319,7 +319,7 @@ function requireChainable(desired: Desired, name: string, first: boolean, path: 
   if (known && !isChainable(known.kind))
     refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${known.kind.kind}, which cannot stand in a chain`)
   for (const [stitch, { a, b }] of stitches)
-    if (a.function === name || b.function === name)
+    if ([a, b].some(end => end.function === name && isChainPort(end.port)))
       refuse('INKEV_ERR_FUNCTION_BOUND', path, `function ${name} is stitched by ${stitch}, so it cannot stand in a chain`)
 }
 

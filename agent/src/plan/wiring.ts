@@ -220,18 +220,17 @@ class Wirer {
 
   private waysFrom(instance: Instance): Way[] {
     const from = this.instanceNumber(instance.key)
-    if (instance.chained) {
-      const attachment = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
-      return [INSIDE, OUTSIDE].map(port => ({ from, port, attachment, to: undefined }))
-    }
+    const chain = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
+    const alongChains = instance.chained ? [INSIDE, OUTSIDE].map(port => ({ from, port, attachment: chain, to: undefined })) : []
     const overlay = instance.network && this.input.facts.uplink ? [[OVERLAY, { instance: roadKey('overlay'), port: '' }] as const] : []
-    return [...instance.ports, ...overlay].flatMap(([name, target]) => {
+    const stitched = [...instance.ports, ...overlay].flatMap(([name, target]) => {
       const attachment = target && this.attachment(target)
       if (!attachment) return []
       return [
         { from, port: this.input.numbers.port(instance.key, name), attachment, to: 'instance' in target ? target.instance : undefined }
       ]
     })
+    return [...alongChains, ...stitched]
   }
 
   private attachment(target: Target): Attachment | undefined {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mirror packet by packet: all pass unchanged, and those are copied that are chosen. Here copies lead nowhere; live.test.ts sees them arrive.
+
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { cidrContains } from '../../catalogue/addresses'
+import { validateConfig } from '../../catalogue/validate'
+import { eth, type Frame } from '../../testing/frame'
+import { loadFunction, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../firewall/testing'
+import { mirror } from './mirror'
+
+let tested: TestedFunction
+afterEach(() => tested?.close())
+
+async function load(config: Record<string, unknown>): Promise<TestedFunction> {
+  tested = await loadFunction(mirror, config)
+  return tested
+}
+
+/** Whether a copy was sent off of a packet, which must have passed as it was. */
+function copies(frame: Frame, port: 'inside' | 'outside'): boolean {
+  const outcome = tested.send(frame, { port })
+  expect(outcome).toMatchObject({ went: 'port', port: port === 'inside' ? 'outside' : 'inside' })
+  expect(outcome.bytes.equals(frame.bytes())).toBe(true)
+  return outcome.counted.chosen === 1
+}
+
+test('all packets pass and are copied, where nothing else is said', async () => {
+  await load({})
+  for (const frame of [eth().arp(), eth().ipv4().tcp(), eth().ipv6().udp(), eth().vlan(3).ipv4().udp()])
+    for (const port of ['inside', 'outside'] as const) expect(copies(frame, port)).toBe(true)
+})
+
+test('none is copied where it is off, or where the port copy leads nowhere', async () => {
+  await load({ enabled: false })
+  expect(copies(eth().ipv4().tcp(), 'inside')).toBe(false)
+  tested.apply({})
+  expect(copies(eth().ipv4().tcp(), 'inside')).toBe(true)
+  tested.table('stitches').put((16 << 8) | 2, { target: 0, port: 0, kind: 'ATTACHED_NOTHING' })
+  expect(copies(eth().ipv4().tcp(), 'inside')).toBe(false)
+})
+
+test('one direction alone is copied', async () => {
+  await load({ direction: 'ingress' })
+  expect([copies(eth().arp(), 'inside'), copies(eth().arp(), 'outside')]).toEqual([false, true])
+  tested.apply({ direction: 'egress' })
+  expect([copies(eth().arp(), 'inside'), copies(eth().arp(), 'outside')]).toEqual([true, false])
+})
+
+test('a sample has about as many as was asked for', async () => {
+  await load({ one_in: 4 })
+  let copied = 0
+  for (let n = 0; n < 800; n++) copied += Number(copies(eth().ipv4().udp(), 'inside'))
+  expect(copied).toBeGreaterThan(120)
+  expect(copied).toBeLessThan(280)
+})
+
+test('a prefix of all IPv6 chooses no IPv4, and one of all IPv4 no IPv6', async () => {
+  await load({ local: '::/0' })
+  expect([copies(eth().ipv4().udp(), 'inside'), copies(eth().ipv6().udp(), 'inside')]).toEqual([false, true])
+  tested.apply({ remote: '0.0.0.0/0' })
+  expect([copies(eth().ipv4().udp(), 'inside'), copies(eth().ipv6().udp(), 'inside')]).toEqual([true, false])
+})
+
+test('a packet that cannot be read passes, and is copied only where nothing is asked of it', async () => {
+  await load({ protocol: 'tcp' })
+  const broken = eth().ipv4({ ihl: 4 }).tcp()
+  expect(copies(broken, 'inside')).toBe(false)
+  tested.apply({})
+  expect(copies(broken, 'inside')).toBe(true)
+})
+
+test('what comes in by the port copy is dropped', async () => {
+  await load({})
+  expect(tested.send(eth().arp(), { port: 'copy' })).toMatchObject({ went: 'nowhere', counted: { came_back: 1 } })
+})
+
+test('generated packets are chosen as by a model', async () => {
+  await load({})
+  const random = new Random(SEED)
+  const hosts = { 4: ['10.0.0.1', '10.0.1.1', '192.0.2.1'], 6: ['fd00::1', 'fd00:0:0:1::1', '2001:db8::1'] }
+  const prefixes = { 4: ['10.0.0.0/24', '10.0.0.0/15', '10.0.0.1/32', '0.0.0.0/0'], 6: ['fd00::/64', 'fd00::/48', 'fd00::1/128', '::/0'] }
+  const protocols = ['tcp', 'udp'] as const
+  for (let n = 0; n < 1000; n++) {
+    const wanted = random.pick([4, 6] as const)
+    const protocol = random.maybe(() => random.pick(protocols))
+    const config = {
+      direction: random.pick(['both', 'ingress', 'egress']),
+      local: random.maybe(() => random.pick(prefixes[wanted])),
+      remote: random.maybe(() => random.pick(prefixes[wanted])),
+      protocol,
+      port: protocol && random.maybe(() => 80)
+    }
+    tested.apply(JSON.parse(JSON.stringify(config)))
+    for (let m = 0; m < 2; m++) {
+      const family = random.pick([4, 6] as const)
+      const [local, remote, spoken] = [random.pick(hosts[family]), random.pick(hosts[family]), random.pick(protocols)]
+      const [port, sport, dport] = [random.pick(['inside', 'outside'] as const), random.pick([80, 81]), random.pick([80, 81])]
+      const [src, dst] = port === 'inside' ? [local, remote] : [remote, local]
+      const ip = family === 4 ? eth().ipv4({ src, dst }) : eth().ipv6({ src, dst })
+      const expected =
+        config.direction !== (port === 'inside' ? 'ingress' : 'egress') &&
+        (config.local === undefined || cidrContains(config.local, local)) &&
+        (config.remote === undefined || cidrContains(config.remote, remote)) &&
+        (protocol === undefined || protocol === spoken) &&
+        (config.port === undefined || sport === 80 || dport === 80)
+      const seen = copies(ip[spoken]({ sport, dport }), port)
+      if (seen !== expected)
+        throw new Error(`INKEV_SEED=${SEED}: ${expected} was expected: ${JSON.stringify({ config, src, dst, port, spoken, sport, dport })}`)
+    }
+  }
+}, 60_000)
+
+describe('at plan', () => {
+  test.each([
+    ['ends of two IP versions', { local: '10.0.0.0/8', remote: '::/0' }, 'remote'],
+    ['a port of no protocol', { port: 80 }, 'port'],
+    ['a port of ICMP', { protocol: 'icmp', port: 80 }, 'port'],
+    ['a sampling rate of zero', { one_in: 0 }, 'one_in']
+  ])('%s is refused, on its attribute', (_, config, path) => {
+    expect(validateConfig(mirror, config).problems.map(problem => problem.path)).toEqual([path])
+  })
+})
