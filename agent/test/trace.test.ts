@@ -4,6 +4,10 @@
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
+import { type FunctionKind, isChainable } from '@inkev/bpf/catalogue/define'
+import { exampleConfig } from '@inkev/bpf/catalogue/example'
+import { validateConfig } from '@inkev/bpf/catalogue/validate'
+import { kinds } from '@inkev/bpf/functions/index.gen'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Step, TraceAnswer } from '../api/trace'
 import { db, gateway, packetsLost, port, put, web } from './client'
@@ -11,6 +15,9 @@ import { db, gateway, packetsLost, port, put, web } from './client'
 let lab: Lab
 let edge1: Host
 let edge2: Host
+
+/** The verifier takes seconds for some kinds. */
+const LONG_MS = 120_000
 
 const rules = {
   firewall: {
@@ -52,6 +59,12 @@ async function trace(packet: object, from: object = { port: 'web1' }): Promise<T
   const { status, body } = await edge1.request('POST', '/v1/trace', { from, packet })
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}\n${edge1.logTail()}`)
   return body
+}
+
+/** The kind's example, where one could be made that the kind takes. */
+function configOf(kind: FunctionKind): Record<string, unknown> {
+  const example = exampleConfig(kind)
+  return validateConfig(kind, example).problems.length === 0 ? example : {}
 }
 
 /** Where the packet was, and what became of it there. */
@@ -146,6 +159,23 @@ describe('a packet for all', () => {
     expect(told).toMatchObject({ verdict: 'delivered', to: 'ports/web1' })
     expect(step(told, 'networks/web')).toMatchObject({ counted: { suppressed: 1 }, changed: { 'arp.operation': '1 -> 2' } })
   })
+})
+
+describe('a function in the chain of a port', () => {
+  const chainable = Object.values(kinds).filter(kind => isChainable(kind) && !kind.internal)
+
+  test.each(chainable.map(kind => [kind.kind, kind] as const))(
+    'can be traced through where it is of kind %s',
+    async (name, kind) => {
+      const own = `own-${name.replaceAll('_', '-')}`
+      await put(edge1, `functions/${own}`, { [name]: configOf(kind) })
+      await put(edge1, 'ports/web2', { ...port('web', 'web2', 12), chain: [own] })
+      const told = await trace({ ip: { destination: '10.0.1.12' }, udp: { destination_port: 53 } })
+      await put(edge1, 'ports/web2', port('web', 'web2', 12))
+      expect(told.steps[2]).toMatchObject({ at: `functions/${own}`, kind: name, port_in: 'outside' })
+    },
+    LONG_MS
+  )
 })
 
 describe('what cannot be traced', () => {
