@@ -6,6 +6,7 @@ import { bridge } from './bridge/bridge'
 import { dhcp } from './dhcp/dhcp'
 import { firewall } from './firewall/firewall'
 import { inspect } from './inspect/inspect'
+import { loadBalancer } from './load_balancer/load_balancer'
 import { mirror } from './mirror/mirror'
 import { nat } from './nat/nat'
 import { policer } from './policer/policer'
@@ -16,6 +17,7 @@ export const kinds: Readonly<Record<string, FunctionKind>> = {
   dhcp: dhcp,
   firewall: firewall,
   inspect: inspect,
+  load_balancer: loadBalancer,
   mirror: mirror,
   nat: nat,
   policer: policer,
