@@ -138,8 +138,17 @@ function array(element: Layout, length: number): Layout {
     write(value, to) {
       if (!Array.isArray(value) && !(value instanceof Uint8Array)) throw new MismatchError(`${show(value)} is not a list (${type})`)
       if (value.length > length) throw new MismatchError(`${value.length} values do not fit ${type}`)
-      if (value instanceof Uint8Array && element.type === '__u8') to.set(value)
-      else for (const [n, item] of [...value].entries()) inField(`[${n}]`, () => element.write(item, slot(to, n)))
+      if (value instanceof Uint8Array && element.type === '__u8') {
+        to.set(value)
+        return
+      }
+      let n = 0
+      telling(
+        error => error.within(`[${n}]`),
+        () => {
+          for (; n < value.length; n++) element.write(value[n]!, slot(to, n))
+        }
+      )
     },
     read: from => Array.from({ length }, (_, n) => element.read(slot(from, n)))
   }

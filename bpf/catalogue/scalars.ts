@@ -45,14 +45,17 @@ export interface Layout {
 /** Integers of up to 4 bytes are numbers in words, those of 8 are bigints. */
 export function integer(type: string, size: number, signed = false, bigEndian = false): Layout {
   const [min, max] = signed ? [-(2n ** BigInt(8 * size - 1)), 2n ** BigInt(8 * size - 1) - 1n] : [0n, 2n ** BigInt(8 * size) - 1n]
+  const [least, most] = [Number(min), Number(max)] // exact below 8 bytes, and faster to compare with
   return {
     type,
     size,
     write(value, to) {
       if (typeof value !== 'bigint' && !Number.isSafeInteger(value)) throw new MismatchError(`${show(value)} is not an integer (${type})`)
       const whole = value as bigint | number
-      if (whole < min || whole > max) throw new MismatchError(`${whole} does not fit: ${type} holds ${min} to ${max}`)
-      putInteger(to, BigInt.asUintN(8 * size, BigInt(whole)), size, bigEndian)
+      const fits = size < 8 ? whole >= least && whole <= most : whole >= min && whole <= max
+      if (!fits) throw new MismatchError(`${whole} does not fit: ${type} holds ${min} to ${max}`)
+      if (typeof whole === 'number' && whole >= 0 && size < 8) putNumber(to, whole, size, bigEndian)
+      else putInteger(to, BigInt.asUintN(8 * size, BigInt(whole)), size, bigEndian)
     },
     read(from) {
       const whole = getInteger(from, size, bigEndian)
@@ -64,7 +67,12 @@ export function integer(type: string, size: number, signed = false, bigEndian = 
 
 function putInteger(to: Buffer, value: bigint, size: number, bigEndian: boolean): void {
   if (size === 8) bigEndian ? to.writeBigUInt64BE(value) : to.writeBigUInt64LE(value)
-  else bigEndian ? to.writeUIntBE(Number(value), 0, size) : to.writeUIntLE(Number(value), 0, size)
+  else putNumber(to, Number(value), size, bigEndian)
+}
+
+function putNumber(to: Buffer, value: number, size: number, bigEndian: boolean): void {
+  if (bigEndian) to.writeUIntBE(value, 0, size)
+  else to.writeUIntLE(value, 0, size)
 }
 
 function getInteger(from: Buffer, size: number, bigEndian: boolean): number | bigint {
