@@ -32,6 +32,14 @@ enum fragment {
 	LATER_FRAGMENT, /* has no transport header: ports, flags, type and code are 0 */
 };
 
+/* UDP ports of RFC 2131 and RFC 8415. */
+enum dhcp_port {
+	BOOTP_SERVER = 67,
+	BOOTP_CLIENT = 68,
+	DHCPV6_CLIENT = 546,
+	DHCPV6_SERVER = 547,
+};
+
 /* <linux/icmp.h> and <linux/icmpv6.h> want a C library. */
 enum icmp_message {
 	ICMP_ECHO_REPLY = 0,

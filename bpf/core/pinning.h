@@ -6,9 +6,6 @@
 #include "nd.h"
 #include "graph.h"
 
-#define BOOTP_SERVER 67
-#define BOOTP_CLIENT 68
-
 struct workload_ip {
 	ip_t ip;
 	__u32 workload;

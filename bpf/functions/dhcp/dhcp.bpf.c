@@ -126,7 +126,7 @@ static __always_inline int serve(struct __sk_buff *skb, struct packet *packet,
 
 	if (packet->ethertype == bpf_htons(ETH_P_ARP))
 		return serve_arp(skb, self);
-	if (packet->family == 4 && is_udp(packet, DHCP_CLIENT, DHCP_SERVER) &&
+	if (packet->family == 4 && is_udp(packet, BOOTP_CLIENT, BOOTP_SERVER) &&
 	    (to_us || ip_equals(&packet->destination, &all)))
 		return serve_client(skb, packet, self);
 	if (packet->family == 6 && is_udp(packet, DHCPV6_CLIENT, DHCPV6_SERVER) &&

@@ -4,9 +4,6 @@
 
 #include "answer.h"
 
-#define DHCPV6_SERVER 547
-#define DHCPV6_CLIENT 546
-
 #define DHCPV6_INFORMATION_REQUEST 11
 
 enum dhcpv6_option {

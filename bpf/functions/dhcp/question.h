@@ -4,9 +4,6 @@
 
 #include "tables.h"
 
-#define DHCP_SERVER 67
-#define DHCP_CLIENT 68
-
 #define BOOTP_REQUEST	1
 #define BOOTP_REPLY	2
 #define BOOTP_ETHERNET	1

@@ -17,13 +17,6 @@ enum verdict {
 	REJECT = -2,
 };
 
-enum well_known_port {
-	DHCP_SERVER = 67,
-	DHCP_CLIENT = 68,
-	DHCPV6_CLIENT = 546,
-	DHCPV6_SERVER = 547,
-};
-
 enum multicast_listener_message {
 	MLD_QUERY = 130,
 	MLD_REPORT = 131,
@@ -63,8 +56,8 @@ static __always_inline bool is_discovery(const struct packet *packet, __u32 port
 /* The inside as DHCP client. */
 static __always_inline bool is_dhcp(const struct packet *packet, __u32 port)
 {
-	port_t client = bpf_htons(packet->family == 4 ? DHCP_CLIENT : DHCPV6_CLIENT);
-	port_t server = bpf_htons(packet->family == 4 ? DHCP_SERVER : DHCPV6_SERVER);
+	port_t client = bpf_htons(packet->family == 4 ? BOOTP_CLIENT : DHCPV6_CLIENT);
+	port_t server = bpf_htons(packet->family == 4 ? BOOTP_SERVER : DHCPV6_SERVER);
 
 	if (packet->protocol != IPPROTO_UDP)
 		return false;

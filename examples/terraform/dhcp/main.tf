@@ -84,14 +84,12 @@ resource "inkev_stitch" "dhcp_office" {
   b = { network = inkev_network.office.name }
 }
 
-# To a firewall the server's answer is a session of its own.
+# It needs no rule for DHCP: workloads may ask, and are answered.
 resource "inkev_function" "hygiene" {
   name = "hygiene"
   firewall = {
     rules = {
-      dhcp   = { priority = 10, direction = "ingress", protocol = "udp", source = "10.0.1.2/32", ports = "68" }
-      dhcpv6 = { priority = 10, direction = "ingress", protocol = "udp", source = "fe80::/10", ports = "546" }
-      ping   = { priority = 20, direction = "ingress", protocol = "icmp", icmp_type = 8 }
+      ping = { priority = 10, direction = "ingress", protocol = "icmp", icmp_type = 8 }
     }
   }
 }
