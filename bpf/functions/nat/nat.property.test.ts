@@ -11,7 +11,7 @@ import { age, endsOf, icmp, ip } from './testing'
 /** What the sequences begin with; a failure prints it, and SEED=… repeats it. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const SEQUENCES = 5000
-const LENGTH = 3
+const LENGTH = 2
 /** Sequences between two pauses; and seconds of a pause: no sum of pauses comes near the end of a session. */
 const UNTIL_PAUSE = 250
 const PAUSE = 50
@@ -41,6 +41,9 @@ function worldOf(family: 4 | 6) {
   const length = family === 4 ? 0 : 96
   const config = {
     max_sessions: 1024,
+    tcp_transient_timeout: '225s',
+    udp_timeout: '125s',
+    icmp_timeout: '75s',
     sources: {
       sharing: { source: family === 4 ? '10.0.1.0/24' : 'fd00::1:0/112', pool: `${outside(1)}/${length + 32}`, ports: '20000-20007' },
       bound: {
@@ -66,7 +69,7 @@ function worldOf(family: 4 | 6) {
       { at: { address: outside(3), port: 0 }, to: { address: sharing[0]!, port: 0 } }
     ],
     floating: [{ inside: floating, outside: outside(9) }],
-    silence: { tcp: 240, udp: 120, ping: 60 }
+    silence: { tcp: 225, udp: 125, ping: 75 }
   })
   const remotes = family === 4 ? ['198.51.100.1', '198.51.100.2'] : ['2001:db8:f::1', '2001:db8:f::2']
   return { config, model, inside: [...sharing, ...bound, floating], outside: [1, 3, 9, 32, 33].map(outside), remotes }
