@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Traces on two real hosts: what is told of a packet, and that nothing that runs has noticed it.
 
+import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
-import { type FunctionKind, isChainable } from '@inkev/bpf/catalogue/define'
+import type { FunctionKind } from '@inkev/bpf/catalogue/define'
 import { exampleConfig } from '@inkev/bpf/catalogue/example'
 import { validateConfig } from '@inkev/bpf/catalogue/validate'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Step, TraceAnswer } from '../api/trace'
+import { Objects } from '../src/kernel/objects'
+import { requireCopyable } from '../src/kernel/shadow'
 import { db, gateway, packetsLost, port, put, web } from './client'
 
 let lab: Lab
 let edge1: Host
 let edge2: Host
 
-/** The verifier takes seconds for some kinds. */
-const LONG_MS = 120_000
+/** Maps that all share; a trace makes them anew. */
+const ROAD_MAPS = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'tunnels']
+const objects = new Objects(join(__dirname, '../../bpf/build'))
 
 const rules = {
   firewall: {
@@ -161,21 +165,14 @@ describe('a packet for all', () => {
   })
 })
 
-describe('a function in the chain of a port', () => {
-  const chainable = Object.values(kinds).filter(kind => isChainable(kind) && !kind.internal)
-
-  test.each(chainable.map(kind => [kind.kind, kind] as const))(
-    'can be traced through where it is of kind %s',
-    async (name, kind) => {
-      const own = `own-${name.replaceAll('_', '-')}`
-      await put(edge1, `functions/${own}`, { [name]: configOf(kind) })
-      await put(edge1, 'ports/web2', { ...port('web', 'web2', 12), chain: [own] })
-      const told = await trace({ ip: { destination: '10.0.1.12' }, udp: { destination_port: 53 } })
-      await put(edge1, 'ports/web2', port('web', 'web2', 12))
-      expect(told.steps[2]).toMatchObject({ at: `functions/${own}`, kind: name, port_in: 'outside' })
-    },
-    LONG_MS
-  )
+describe('the catalogue', () => {
+  test.each(Object.entries(kinds))('has tables of kind %s that a trace can copy', (name, kind) => {
+    const { spec } = objects.get(name)
+    const sizes = kind.sizes?.(configOf(kind) as never) ?? {}
+    const maps = [...spec.maps].filter(([map]) => !ROAD_MAPS.includes(map))
+    const live = maps.map(([map, { maxEntries, ...rest }]) => [map, { info: { ...rest, maxEntries: sizes[map] ?? maxEntries } }] as const)
+    expect(() => requireCopyable(`functions/${name}`, new Map(live))).not.toThrow()
+  })
 })
 
 describe('what cannot be traced', () => {

@@ -7,7 +7,7 @@ import { decodeEntries, encodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/bt
 import type { Entry, FunctionKind, Value } from '@inkev/bpf/catalogue/define'
 import { INSTANCE_MARK, slotOf } from '@inkev/bpf/core/graph'
 import { decodeContext, encodeContext } from '@inkev/bpf/testing/skb'
-import type { BpfMap, BpfObject, Link, Native, Netns } from '@inkev/native'
+import type { BpfMap, BpfObject, Link, MapInfo, Native, Netns } from '@inkev/native'
 import { InkevError } from '../../api/errors'
 import { inWords } from '../model/desired'
 import type { Entries } from '../plan/state'
@@ -259,8 +259,10 @@ function withExit(workload: Value): Value {
   return { ...rest, ifindex: EXIT, delivery: 'ATTACHED_FUNCTION', chain_length: chain_length! }
 }
 
+type Size = Pick<MapInfo, 'maxEntries' | 'keySize' | 'valueSize'> & { type: string }
+
 /** Throws INKEV_ERR_TOO_LARGE. */
-function requireCopyable(key: string, live: ReadonlyMap<string, BpfMap>): void {
+export function requireCopyable(key: string, live: ReadonlyMap<string, { info: Size }>): void {
   for (const [name, { info }] of live)
     if (![...COPIED, ...LEFT].includes(info.type))
       throw new InkevError(
