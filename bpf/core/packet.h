@@ -33,7 +33,7 @@ enum fragment {
 };
 
 /* UDP ports of RFC 2131 and RFC 8415. */
-enum dhcp_port {
+enum bootp_port {
 	BOOTP_SERVER = 67,
 	BOOTP_CLIENT = 68,
 	DHCPV6_CLIENT = 546,

@@ -37,7 +37,10 @@ const config = {
       fields: {
         address: ip({ doc: 'The outside address.', example: '203.0.113.7' }),
         protocol: optional(
-          choice(['tcp', 'udp'], { doc: 'Transport protocol of `ports`; TCP, UDP and pings on every port if both are left out.' })
+          choice(['tcp', 'udp'], {
+            doc: 'Transport protocol of `ports`; TCP, UDP and pings on every port if both are left out.',
+            example: 'tcp'
+          })
         ),
         ports: optional(portRange({ doc: 'The outside ports.', example: '8080' })),
         to_address: ip({ doc: 'The inside host.', example: '10.0.0.11' }),
