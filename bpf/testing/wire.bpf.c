@@ -17,7 +17,7 @@ struct captured {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 23); /* 4,000 frames wait to be read */
 } captured SEC(".maps");
 
 /* Run by hand (BPF_PROG_TEST_RUN); skb->mark is the device's ifindex. */
