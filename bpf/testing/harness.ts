@@ -123,11 +123,10 @@ class Tested implements TestedFunction {
   ) {}
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
-    const before = this.counters()
+    const before = this.instance.rawCounters()
     const { verdict, data, context } = this.instance.entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival) })
-    const moved = Object.entries(this.counters()).map(([name, value]) => [name, value - before[name]!] as const)
     const decoded = decodeContext(context)
-    const counted = Object.fromEntries(moved.filter(([, more]) => more !== 0))
+    const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))
     return {
       ...this.ending(verdict, decoded),

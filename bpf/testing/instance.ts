@@ -53,17 +53,17 @@ export class LoadedObject {
     return tableOf(spec, this.object.maps.get(name)!)
   }
 
+  /** What every counter holds, for every CPU: to compare with what it holds later. */
+  rawCounters(): Buffer {
+    return this.object.maps.get('counters')!.dump().values
+  }
+
   /** Sums by name. `own`: the names behind the road's. */
-  countersOf(own: string[]): Record<string, number> {
-    const codec = this.spec.maps.get('counters')!.value!
-    const values = new Map(
-      this.object.maps
-        .get('counters')!
-        .entries()
-        .map(([key, value]) => [key.readUInt32LE(0), value])
-    )
-    const names = [...Object.keys(coreCounters), ...own]
-    return Object.fromEntries(names.map((name, number) => [name, Number(sumPerCpu(codec, values.get(number)!))]))
+  countersOf(own: string[], raw = this.rawCounters()): Record<string, number> {
+    const { value: codec, maxEntries } = this.spec.maps.get('counters')!
+    const size = raw.length / maxEntries
+    const sum = (number: number) => Number(sumPerCpu(codec!, raw.subarray(number * size, (number + 1) * size)))
+    return Object.fromEntries([...Object.keys(coreCounters), ...own].map((name, number) => [name, sum(number)]))
   }
 
   close(): void {
@@ -112,8 +112,17 @@ export class Instance extends LoadedObject {
     for (const [name, entries] of Object.entries(before.maps)) this.remove(name, entries, maps[name] ?? [])
   }
 
-  counters(): Record<string, number> {
-    return this.countersOf(Object.keys(this.kind.counters))
+  counters(raw?: Buffer): Record<string, number> {
+    return this.countersOf(Object.keys(this.kind.counters), raw)
+  }
+
+  /** The counters that have moved since, and by how much. */
+  countedSince(raw: Buffer): Record<string, number> {
+    const now = this.rawCounters()
+    if (now.equals(raw)) return {}
+    const before = this.counters(raw)
+    const moved = Object.entries(this.counters(now)).map(([name, value]) => [name, value - before[name]!] as const)
+    return Object.fromEntries(moved.filter(([, more]) => more !== 0))
   }
 
   private putAll(name: string, entries: Entry[]): void {
