@@ -65,9 +65,10 @@ test('it gets nothing where the mirror is off', async () => {
   expect(await collector.wire.captured()).toEqual([])
 })
 
-test('bulk TCP that is copied arrives whole, and all of it is copied', async () => {
+/** A copy is sent once and never again: where a queue on its way is full it is lost, while TCP sends the packet itself anew. */
+test('bulk TCP that is copied arrives whole, and most of it reaches the collector', async () => {
   tap.apply({ protocol: 'tcp', direction: 'egress' })
   expect(await bulk(watched.name, other.name, other.ips[0]!, { megabytes: 4 })).toBeGreaterThan(0)
   const bytes = (await collector.wire.captured()).reduce((sum, { length }) => sum + length, 0)
-  expect(bytes).toBeGreaterThan(4 << 20)
+  expect(bytes).toBeGreaterThan(2 << 20)
 })
