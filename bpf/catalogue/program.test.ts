@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { compileProgram, TEMPLATE } from '../testing/program'
+import { Random, SEED } from '../testing/random'
 import { readObject } from './btf'
 import { isChainable } from './define'
 import { RESERVED_MAPS, ROAD_MAPS } from './policy'
@@ -44,14 +45,14 @@ describe('a program', () => {
   })
 
   test('shown to the reader in any damaged form is read or refused, and breaks nothing', () => {
-    const random = generator(Number(process.env.SEED ?? 4711))
+    const random = new Random()
     for (let n = 0; n < 500; n++) {
       const damaged = Buffer.from(template)
-      for (let byte = 0; byte < 1 + random(8); byte++) damaged[random(damaged.length)] = random(256)
+      for (let byte = 0; byte < 1 + random.below(8); byte++) damaged[random.below(damaged.length)] = random.below(256)
       try {
         readProgram('damaged', damaged)
       } catch (error) {
-        expect([n, (error as Error).name]).toEqual([n, expect.stringMatching(/^(RangeError|MismatchError)$/)])
+        expect([SEED, n, (error as Error).name]).toEqual([SEED, n, expect.stringMatching(/^(RangeError|MismatchError)$/)])
       }
     }
   })
@@ -62,12 +63,3 @@ test("names that the policy keeps from programs are those of the road's maps", (
   const names = new Set(objects.flatMap(({ maps }) => [...maps.keys()]).filter(name => name !== 'counters'))
   expect([...RESERVED_MAPS, ...ROAD_MAPS].toSorted()).toEqual([...names].toSorted())
 })
-
-/** Whole numbers below a limit; the same for the same seed. */
-function generator(seed: number): (limit: number) => number {
-  let state = seed
-  return limit => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0
-    return (state >>> 8) % limit
-  }
-}

@@ -4,6 +4,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { dhcp } from './dhcp'
 import { Model, type ModelAnswer } from './dhcp.model'
 import { CONFIG, MACS, type Message, type Question, read, request, SERVER, send, surroundings, told } from './testing'
@@ -17,33 +18,20 @@ const ADDRESSES = new Map([
 const CLIENTS = [...ADDRESSES.keys(), MACS.bob, MACS.stranger, MACS.onlyIpv6]
 const TYPES: readonly Message[] = ['discover', 'request', 'request', 'request', 'inform', 'release', 'decline', 'ack']
 
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
-
 let tested: TestedFunction
 beforeAll(async () => {
   tested = await loadFunction(dhcp, CONFIG, { surroundings })
 })
 afterAll(() => tested?.close())
 
-/** Numbers below `limit`, the same for the same seed (mulberry32). */
-function random(state: number): (limit: number) => number {
-  let at = state
-  return limit => {
-    at = (at + 0x6d2b79f5) | 0
-    let t = Math.imul(at ^ (at >>> 15), 1 | at)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % limit
-  }
-}
-
-function questionOf(mac: string, next: (limit: number) => number): Question & { type: Message; mac: string } {
-  const one = <T>(...choices: T[]): T => choices[next(choices.length)]!
+function questionOf(mac: string, random: Random): Question & { type: Message; mac: string } {
+  const one = <T>(...choices: T[]): T => random.pick(choices)
   const own = ADDRESSES.get(mac) ?? '10.0.1.12'
-  const seldom = <T>(value: T): T | undefined => (next(12) === 0 ? value : undefined)
-  const options: Record<number, string> = next(2) === 0 ? { 55: '0103060f1a79', 57: '0240', 12: '686f7374' } : {}
-  if (next(2) === 0) options[61] = 'c7'.repeat(1 + next(64))
+  const seldom = <T>(value: T): T | undefined => (random.below(12) === 0 ? value : undefined)
+  const options: Record<number, string> = random.below(2) === 0 ? { 55: '0103060f1a79', 57: '0240', 12: '686f7374' } : {}
+  if (random.below(2) === 0) options[61] = 'c7'.repeat(1 + random.below(64))
   return {
-    ...{ type: one(...TYPES), mac, broadcast: next(2) === 0 },
+    ...{ type: one(...TYPES), mac, broadcast: random.below(2) === 0 },
     requested: one(undefined, own, own, one(...ADDRESSES.values(), '192.168.0.7')),
     server: one(undefined, SERVER.address, SERVER.address, '10.0.1.3'),
     client: one(undefined, undefined, own, '10.0.1.77'),
@@ -63,16 +51,16 @@ function heard(outcome: Outcome): ModelAnswer | undefined {
 /** As expect(), which takes longer than all else here where it need not. */
 function expectEqual(actual: unknown, expected: unknown, about: () => string): void {
   if (isDeepStrictEqual(actual, expected)) return
-  const hint = `SEED=${seed} ${about()}`
+  const hint = `SEED=${SEED} ${about()}`
   expect([hint, actual]).toEqual([hint, expected])
 }
 
-test(`${MESSAGES} messages are answered as RFC 2131 has it (SEED=${seed})`, () => {
-  const next = random(seed)
+test(`${MESSAGES} messages are answered as RFC 2131 has it (SEED=${SEED})`, () => {
+  const random = new Random()
   const model = new Model(SERVER.address, ADDRESSES)
   for (let n = 0; n < MESSAGES; n++) {
-    const mac = CLIENTS[next(CLIENTS.length)]!
-    const question = questionOf(mac, next)
+    const mac = CLIENTS[random.below(CLIENTS.length)]!
+    const question = questionOf(mac, random)
     const about = () => `message ${n}: ${JSON.stringify(question)}`
     expectEqual(heard(send(tested, request(question))), model.ask(question), about)
     const lease = tested.table('leases').get(mac) as { state: string } | undefined

@@ -7,8 +7,9 @@ import type { Entry, Image } from '../../catalogue/define'
 import { validateConfig } from '../../catalogue/validate'
 import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'
-import { other, Random, SEED, type Side, Traffic } from './testing'
+import { other, type Side, Traffic } from './testing'
 
 let tested: TestedFunction
 afterEach(() => tested.close())
@@ -392,7 +393,7 @@ describe('compared with a plain model', () => {
         const seen = observed(packet)
         if (seen !== expected)
           throw new Error(
-            `INKEV_SEED=${SEED}: ${expected} was expected and ${seen} seen of ${JSON.stringify({ packet, rules, ingress, egress }, null, 1)}`
+            `SEED=${SEED}: ${expected} was expected and ${seen} seen of ${JSON.stringify({ packet, rules, ingress, egress }, null, 1)}`
           )
       }
     }

@@ -147,26 +147,3 @@ export class Traffic {
 function portsOf(side: Side): { sport: number; dport: number } {
   return side === 'inside' ? { sport: 40_000, dport: 80 } : { sport: 80, dport: 40_000 }
 }
-
-/** What generated tests begin with; a failure prints it, and INKEV_SEED sets it. */
-export const SEED = Number(process.env.INKEV_SEED ?? 20_161)
-
-/** Numbers that only look random: mulberry32. */
-export class Random {
-  constructor(private state: number) {}
-
-  below(limit: number): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let bits = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits
-    return ((bits ^ (bits >>> 14)) >>> 0) % limit
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)]!
-  }
-
-  maybe<T>(make: () => T): T | undefined {
-    return this.below(2) ? make() : undefined
-  }
-}

@@ -4,8 +4,9 @@
 import { afterEach, expect, test } from '@jest/globals'
 import type { TcpFields } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'
-import { other, Random, SEED, type Side, Traffic } from './testing'
+import { other, type Side, Traffic } from './testing'
 
 const loaded: TestedFunction[] = []
 afterEach(() => {
@@ -136,7 +137,7 @@ test.each([4, 6] as const)('what honest ends send passes, lost, repeated and lat
       history.push(spoken)
       const { flags, ...fields } = spoken.segment
       const outcome = t.tcp(spoken.side, flags, { ...fields, ...portsOf(spoken.side, n) })
-      if (outcome.went !== 'port') throw new Error(`INKEV_SEED=${SEED}: ${JSON.stringify(outcome.counted)} after\n${said(history)}`)
+      if (outcome.went !== 'port') throw new Error(`SEED=${SEED}: ${JSON.stringify(outcome.counted)} after\n${said(history)}`)
     }
   }
 })
@@ -151,7 +152,7 @@ test('the fast path decides and learns as the way of all other packets does', as
       const { flags, ...fields } = spoken.segment
       const [a, b] = [fast, slow].map(t => t.tcp(spoken.side, flags, { ...fields, ...portsOf(spoken.side, n) }))
       const [learnt, expected] = [fast, slow].map(t => t.tcpSession(40_000 + n))
-      const differ = `INKEV_SEED=${SEED}: ${a!.went} ${JSON.stringify(a!.counted)} is not ${b!.went} ${JSON.stringify(b!.counted)} after\n${said(history)}`
+      const differ = `SEED=${SEED}: ${a!.went} ${JSON.stringify(a!.counted)} is not ${b!.went} ${JSON.stringify(b!.counted)} after\n${said(history)}`
       if (a!.went !== b!.went || JSON.stringify(a!.counted) !== JSON.stringify(b!.counted)) throw new Error(differ)
       expect({ ...learnt, last_seen: 0, tick: 0 }).toEqual({ ...expected, last_seen: 0, tick: 0 })
       slow.slowDown(40_000 + n)

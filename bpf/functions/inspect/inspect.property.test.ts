@@ -3,25 +3,18 @@
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { inspect } from './inspect'
 import { expected, type ModelConfig, type ModelPacket, type ModelPattern, type ModelRule } from './inspect.model'
 import { clientHello, dnsOverTcp, dnsQuery, FAMILIES, hits, tcp, udp } from './testing'
 
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const CONFIGS = 50
 const PACKETS = 40
 
-/** Numbers that look random and can be had again: mulberry32. */
-let state = SEED
-function below(limit: number): number {
-  state = (state + 0x6d2b79f5) | 0
-  let value = Math.imul(state ^ (state >>> 15), 1 | state)
-  value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value
-  return ((value ^ (value >>> 14)) >>> 0) % limit
-}
-
-const pick = <T>(items: readonly T[]): T => items[below(items.length)]!
-const maybe = <T>(make: () => T): T | undefined => (below(2) ? make() : undefined)
+const random = new Random()
+const below = (limit: number) => random.below(limit)
+const pick = <T>(items: readonly T[]) => random.pick(items)
+const maybe = <T>(make: () => T) => random.maybe(make)
 
 /** Few letters: patterns overlap, contain and repeat each other. */
 const word = (length: number) => Array.from({ length }, () => pick([...'aabBAB'])).join('')

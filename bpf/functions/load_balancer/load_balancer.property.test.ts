@@ -3,9 +3,10 @@
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { loadBalancer } from './load_balancer'
 import { type Flow, Model, type ModelConfig, type Place } from './load_balancer.model'
-import { ADDRESSES, type Ends, endsOf, forgetAll, ip, quotedEnds, Random, SEED, tcp, turned, udp, wait } from './testing'
+import { ADDRESSES, type Ends, endsOf, forgetAll, ip, quotedEnds, tcp, turned, udp, wait } from './testing'
 
 const SERVICES = {
   web4: { family: 4, protocol: 'tcp', port: 80 },
@@ -157,11 +158,11 @@ class Sequences {
     this.history.push(said)
     if (this.history.length > 60) this.history.shift()
     if (JSON.stringify(what) === JSON.stringify(expected)) return
-    expect(`INKEV_SEED=${SEED}\n${this.history.join('\n')}\n${JSON.stringify(what)}`).toBe(JSON.stringify(expected))
+    expect(`SEED=${SEED}\n${this.history.join('\n')}\n${JSON.stringify(what)}`).toBe(JSON.stringify(expected))
   }
 }
 
-test(`${CONFIGURATIONS * SEQUENCES} sequences go as the model says (INKEV_SEED=${SEED})`, () => {
+test(`${CONFIGURATIONS * SEQUENCES} sequences go as the model says (SEED=${SEED})`, () => {
   const random = new Random(SEED)
   const sequences = new Sequences(random)
   for (let n = 0; n < CONFIGURATIONS; n++) {

@@ -2,11 +2,11 @@
 // Maglev tables by themselves: shares follow weights, and a backend that leaves takes its own slots along and few others.
 
 import { expect, test } from '@jest/globals'
+import { Random, SEED } from '../../testing/random'
 import { BACKENDS_OF_SERVICE_MAX } from './check'
 import { maglev, SLOTS, type WeightedBackend } from './maglev'
-import { Random, SEED } from './testing'
 
-const hint = `INKEV_SEED=${SEED}`
+const hint = `SEED=${SEED}`
 
 function backendsOf(random: Random, count: number): WeightedBackend[] {
   const weighted = random.below(2) === 1

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the balancer share: clients and backends in both IP versions, and numbers that only look random.
+// What the tests of the balancer share: clients and backends in both IP versions.
 
 import { eth, type Frame } from '../../testing/frame'
 import type { Outcome, TestedFunction } from '../../testing/harness'
@@ -76,23 +76,4 @@ export function wait(balancer: TestedFunction, seconds: number): void {
 export function forgetAll(balancer: TestedFunction): void {
   for (const name of ['sessions4', 'sessions6', 'fragments'])
     for (const { key } of balancer.table(name).entries()) balancer.table(name).delete(key)
-}
-
-/** What generated tests begin with; a failure prints it, and INKEV_SEED sets it. */
-export const SEED = Number(process.env.INKEV_SEED ?? Date.now() % 1_000_000)
-
-/** Numbers that only look random: mulberry32. */
-export class Random {
-  constructor(private state: number) {}
-
-  below(limit: number): number {
-    this.state = (this.state + 0x6d2b79f5) | 0
-    let bits = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state)
-    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits
-    return ((bits ^ (bits >>> 14)) >>> 0) % limit
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)]!
-  }
 }

@@ -6,7 +6,7 @@ import { cidrContains } from '../../catalogue/addresses'
 import { validateConfig } from '../../catalogue/validate'
 import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
-import { Random, SEED } from '../firewall/testing'
+import { Random, SEED } from '../../testing/random'
 import { mirror } from './mirror'
 
 let tested: TestedFunction
@@ -106,7 +106,7 @@ test('generated packets are chosen as by a model', async () => {
         (config.port === undefined || sport === 80 || dport === 80)
       const seen = copies(ip[spoken]({ sport, dport }), port)
       if (seen !== expected)
-        throw new Error(`INKEV_SEED=${SEED}: ${expected} was expected: ${JSON.stringify({ config, src, dst, port, spoken, sport, dport })}`)
+        throw new Error(`SEED=${SEED}: ${expected} was expected: ${JSON.stringify({ config, src, dst, port, spoken, sport, dport })}`)
     }
   }
 }, 60_000)

@@ -4,12 +4,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { afterEach, expect, test } from '@jest/globals'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { nat } from './nat'
 import { type End, type Fate, type Message, NatModel } from './nat.model'
 import { age, endsOf, icmp, ip } from './testing'
 
-/** What the sequences begin with; a failure prints it, and SEED=… repeats it. */
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const SEQUENCES = 5000
 const LENGTH = 2
 /** Sequences between two pauses; and seconds of a pause: no sum of pauses comes near the end of a session. */
@@ -20,18 +19,6 @@ type Side = 'inside' | 'outside'
 
 let tested: TestedFunction | undefined
 afterEach(() => tested?.close())
-
-/** Numbers that look random and can be had again: mulberry32. */
-function random(seed: number) {
-  let state = seed
-  const below = (limit: number): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let value = Math.imul(state ^ (state >>> 15), 1 | state)
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value
-    return ((value ^ (value >>> 14)) >>> 0) % limit
-  }
-  return { below, pick: <T>(items: readonly T[]): T => items[below(items.length)]! }
-}
 
 /** Few of everything, so that ports are short and ends meet again. */
 function worldOf(family: 4 | 6) {
@@ -80,21 +67,21 @@ const PORTS = [7, 20_001, 20_002, 30_001]
 const SERVICES = [53, 80, 20_002]
 
 /** A message of an end that may well have been heard of before. */
-function generate({ below, pick }: ReturnType<typeof random>, world: ReturnType<typeof worldOf>): [Side, Message] {
-  const protocol = pick(['tcp', 'udp', 'ping'] as const)
-  const side = pick(['inside', 'outside'] as const)
-  const port = () => 20_000 + below(8)
-  const remote = { address: pick(world.remotes), port: pick(SERVICES) }
-  const from = side === 'inside' ? { address: pick(world.inside), port: pick(PORTS) } : remote
+function generate(random: Random, world: ReturnType<typeof worldOf>): [Side, Message] {
+  const protocol = random.pick(['tcp', 'udp', 'ping'] as const)
+  const side = random.pick(['inside', 'outside'] as const)
+  const port = () => 20_000 + random.below(8)
+  const remote = { address: random.pick(world.remotes), port: random.pick(SERVICES) }
+  const from = side === 'inside' ? { address: random.pick(world.inside), port: random.pick(PORTS) } : remote
   const to =
     side === 'outside'
-      ? { address: pick(world.outside), port: pick([port(), port(), 80, 30_000 + below(5)]) }
-      : below(4)
+      ? { address: random.pick(world.outside), port: random.pick([port(), port(), 80, 30_000 + random.below(5)]) }
+      : random.below(4)
         ? remote
-        : { address: pick(world.outside), port: pick([80, 20_002, port()]) }
+        : { address: random.pick(world.outside), port: random.pick([80, 20_002, port()]) }
   if (protocol !== 'ping')
-    return [side, { protocol, from, to, opens: protocol === 'udp' || (side === 'inside' && to !== remote) || below(8) > 0 }]
-  const asks = below(2) === 0
+    return [side, { protocol, from, to, opens: protocol === 'udp' || (side === 'inside' && to !== remote) || random.below(8) > 0 }]
+  const asks = random.below(2) === 0
   return [side, { protocol, from: { ...from, port: asks ? from.port : 0 }, to: { ...to, port: asks ? 0 : to.port }, opens: asks }]
 }
 
@@ -128,7 +115,7 @@ test.each([4, 6] as const)(
   `IPv%i: 5,000 sequences are translated as a model translates them (SEED=${SEED})`,
   async family => {
     const world = worldOf(family)
-    const numbers = random(SEED + family)
+    const numbers = new Random(SEED + family)
     const translator = await loadFunction(nat, world.config)
     tested = translator
     for (let n = 0; n < SEQUENCES; n++) {

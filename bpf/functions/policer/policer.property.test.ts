@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
 import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
-import { Random, SEED } from '../firewall/testing'
+import { Random, SEED } from '../../testing/random'
 import type { Limits } from './limit'
 import { policer } from './policer'
 import { type ModelPacket, Policer, type Verdict } from './policer.model'
@@ -95,7 +95,7 @@ test(`${CONFIGS * SEQUENCES} sequences of packets and pauses are judged as by th
         const [expected, verdict] = [model.judge(packet, at), verdictOf(outcome)]
         const [, limit] = model.limitOf(packet) ?? []
         history.push({ pause, ...packet, verdict })
-        const told = () => `INKEV_SEED=${SEED}: ${expected} was expected: ${JSON.stringify({ limits, history }, null, 1)}`
+        const told = () => `SEED=${SEED}: ${expected} was expected: ${JSON.stringify({ limits, history }, null, 1)}`
         if (!expected.includes(verdict)) throw new Error(told())
         if (verdict !== 'drop') {
           const { ipv4, ipv6 } = outcome.parsed()

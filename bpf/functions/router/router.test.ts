@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { linkLocal } from '../../catalogue/addresses'
 import { eth, type Frame, fragments } from '../../testing/frame'
 import { loadFunction, now, type Outcome, type TestedFunction } from '../../testing/harness'
+import { Random, SEED } from '../../testing/random'
 import { router } from './router'
 
 // alice ── web ── router ── db ── bob, and beyond bob's link two further routers: north, east
@@ -599,20 +600,8 @@ test('a route that changes loses no packet: old and new next hop take turns, not
   expect(tested.send(ip('203.0.113.5').udp()).parsed().eth.dst).toBe(MACS.north)
 })
 
-/** Numbers that look random and can be had again: mulberry32. */
-function random(seed: number): (below: number) => number {
-  let state = seed
-  return below => {
-    state = (state + 0x6d2b79f5) | 0
-    let value = Math.imul(state ^ (state >>> 15), 1 | state)
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value
-    return ((value ^ (value >>> 14)) >>> 0) % below
-  }
-}
-
 describe('against a model', () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
-  const hint = `SEED=${seed}`
+  const hint = `SEED=${SEED}`
   const HOPS = ['10.0.2.8', '10.0.2.9', '10.0.2.22']
   const MAC_OF: Record<string, string> = { '10.0.2.8': MACS.north, '10.0.2.9': MACS.east, '10.0.2.22': MACS.bob }
   const six = (hop: string) => `fd00:2::${hop.split('.')[3]}`
@@ -630,12 +619,12 @@ describe('against a model', () => {
 
   /** Prefixes that nest often: few values in each octet. */
   function routesOf(count: number): ModelRoute[] {
-    const next = random(seed)
+    const random = new Random()
     const routes = new Map<string, ModelRoute>()
     while (routes.size < count) {
-      const length = 10 + next(23)
-      const prefix = masked(bits(`172.${16 + next(16)}.${next(40)}.${next(256)}`), length)
-      routes.set(`${prefix}/${length}`, { prefix, length, hop: HOPS[next(3)]! })
+      const length = 10 + random.below(23)
+      const prefix = masked(bits(`172.${16 + random.below(16)}.${random.below(40)}.${random.below(256)}`), length)
+      routes.set(`${prefix}/${length}`, { prefix, length, hop: HOPS[random.below(3)]! })
     }
     return [...routes.values()]
   }
@@ -657,9 +646,9 @@ describe('against a model', () => {
     const routes = routesOf(5000)
     tested.apply(configOf(routes), surroundings)
     expect(tested.table('routes4').entries().length + tested.table('routes6').entries().length).toBeGreaterThan(10_000)
-    const next = random(seed + 1)
+    const random = new Random(SEED + 1)
     for (let n = 0; n < 500; n++) {
-      const word = bits(`172.${16 + next(16)}.${next(40)}.${next(256)}`)
+      const word = bits(`172.${16 + random.below(16)}.${random.below(40)}.${random.below(256)}`)
       const hop = longest(routes, word)
       for (const address of [dotted(word), sixOf(word)]) {
         const outcome = tested.send(ip(address).udp())
@@ -672,12 +661,16 @@ describe('against a model', () => {
   })
 
   test(`shared destinations have the share of the flows that their weights say, and a hop that goes takes only its own along (${hint})`, () => {
-    const next = random(seed + 2)
-    const weights = HOPS.map(() => 1 + next(4))
+    const random = new Random(SEED + 2)
+    const weights = HOPS.map(() => 1 + random.below(4))
     const total = weights.reduce((sum, weight) => sum + weight, 0)
     const rows = (hops: string[]) =>
       hops.map((via, n) => [`s${n}`, { destination: '203.0.113.0/24', via, weight: weights[HOPS.indexOf(via)] }])
-    const flows = Array.from({ length: 1500 }, () => ({ dst: `203.0.113.${next(256)}`, sport: next(65_536), dport: next(65_536) }))
+    const flows = Array.from({ length: 1500 }, () => ({
+      dst: `203.0.113.${random.below(256)}`,
+      sport: random.below(65_536),
+      dport: random.below(65_536)
+    }))
     const taken = (hops: string[]) => {
       tested.apply({ ...CONFIG, routes: Object.fromEntries(rows(hops)) }, surroundings)
       return flows.map(({ dst, ...ports }) => tested.send(ip(dst).udp(ports)).parsed().eth.dst)
