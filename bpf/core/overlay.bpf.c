@@ -16,15 +16,6 @@
 #define AF_INET6 10
 
 /*
- * The inner L2 length is 14, though 22 bytes with the VXLAN header stand before the inner packet:
- * with 22 the kernel loses every GSO packet when it segments it.
- */
-#define ENCAPSULATION                                                                             \
-	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | \
-	 BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                              \
-	 BPF_F_ADJ_ROOM_ENCAP_L2((__u64)ETH_HLEN))
-
-/*
  * How packets get to a remote host, by its number: from the kernel's routes and neighbours. All
  * that is the same in the headers of each is written there once, and the IP checksum is the sum of
  * it.

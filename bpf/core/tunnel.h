@@ -41,6 +41,17 @@ static __always_inline bool is_ip(const struct ethernet *ethernet)
 #define VXLAN_OVERHEAD	    (sizeof(struct vxlan_headers) - sizeof(struct ethernet))
 #define VXLAN_OVERHEAD_IPV6 (VXLAN_OVERHEAD + sizeof(struct ipv6hdr) - sizeof(struct iphdr))
 
+/*
+ * How bpf_skb_adjust_room makes and takes the room of the outer headers. The inner L2 length is 14,
+ * though 22 bytes with the VXLAN header stand before the inner packet: with 22 the kernel loses
+ * every GSO packet when it segments it.
+ */
+#define ENCAPSULATION                                                                             \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | \
+	 BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                              \
+	 BPF_F_ADJ_ROOM_ENCAP_L2((__u64)ETH_HLEN))
+#define DECAPSULATION (BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET)
+
 /* Tells the kernel's vxlan device where the packet goes that is about to be sent through it. */
 static __always_inline bool set_tunnel(struct __sk_buff *skb, const struct host *self,
 				       const struct peer *peer, vni_t vni)

@@ -37,7 +37,7 @@ static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *
 /* Takes the outer headers away, and tells the kernel what is inside. False: nothing has changed. */
 static __always_inline bool decapsulate(struct __sk_buff *skb, const struct ethernet *inner)
 {
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	__u64 flags = DECAPSULATION;
 
 	if (inner->type == bpf_htons(ETH_P_IPV6))
 		flags |= ADJ_ROOM_DECAP_L3_IPV6;

@@ -4,6 +4,9 @@
 #include "rewrite.h"
 #include "tunnel.h"
 
+/* IANA's. */
+#define VXLAN_PORT 4789
+
 struct ends {
 	ipv4_t local;
 	ipv4_t remote;
@@ -20,11 +23,6 @@ struct {
 	__type(value, struct ends);
 } ends SEC(".maps");
 
-#define ROOM_ABOVE                                                                                \
-	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | \
-	 BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2_ETH |                              \
-	 BPF_F_ADJ_ROOM_ENCAP_L2((__u64)ETH_HLEN))
-
 /* Tcx ingress of the host's end of the workload's veth. */
 SEC("tc") int out(struct __sk_buff *skb)
 {
@@ -40,7 +38,7 @@ SEC("tc") int out(struct __sk_buff *skb)
 		.ip.ttl = TUNNEL_TTL,
 		.ip.protocol = IPPROTO_UDP,
 		.udp.source = bpf_htons(0xc000),
-		.udp.dest = bpf_htons(4789),
+		.udp.dest = bpf_htons(VXLAN_PORT),
 		.udp.len = bpf_htons(length - sizeof(struct iphdr)),
 		.vxlan.flags = bpf_htonl(VXLAN_HAS_VNI),
 	};
@@ -53,7 +51,7 @@ SEC("tc") int out(struct __sk_buff *skb)
 	headers.ip.saddr = to->local;
 	headers.ip.daddr = to->remote;
 	headers.ip.check = ~fold_sum(sum_words(&headers.ip, sizeof(headers.ip)));
-	if (bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ROOM_ABOVE) ||
+	if (bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAPSULATION) ||
 	    bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0))
 		return drop(skb, CORE_NO_ROOM);
 	return bpf_redirect(to->uplink, 0);
@@ -62,16 +60,16 @@ SEC("tc") int out(struct __sk_buff *skb)
 /* Tcx ingress of the uplink. */
 SEC("tc") int in(struct __sk_buff *skb)
 {
-	const __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 	struct vxlan_headers *headers = frame_start(skb);
 	__u32 zero = 0;
 	const struct ends *to = bpf_map_lookup_elem(&ends, &zero);
 	struct ethernet inner;
 
-	if (!to || (void *)(headers + 1) > frame_end(skb) || headers->udp.dest != bpf_htons(4789))
+	if (!to || (void *)(headers + 1) > frame_end(skb) ||
+	    headers->udp.dest != bpf_htons(VXLAN_PORT))
 		return TC_ACT_UNSPEC;
 	inner = headers->inner;
-	if (bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags) ||
+	if (bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, DECAPSULATION) ||
 	    bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0))
 		return drop(skb, CORE_NO_ROOM);
 	return bpf_redirect_peer(to->workload, 0);
