@@ -83,20 +83,7 @@ struct scratch {
 	struct search search;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
-
-/* Never NULL. */
-static __always_inline struct scratch *lookup_scratch(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratch, &zero);
-}
+#include "scratch.h"
 
 /*
  * The functions below that are not inline are global: the verifier walks them once and not for

@@ -25,20 +25,7 @@ struct scratch {
 	__u8 chunk[CHUNK];
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
-
-/* Never NULL. */
-static __always_inline struct scratch *lookup_scratch(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratch, &zero);
-}
+#include "scratch.h"
 
 /* The rules and patterns in force: 0 before the first. */
 static __always_inline __u32 read_generation(void)

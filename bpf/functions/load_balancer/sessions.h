@@ -23,20 +23,7 @@ struct scratch {
 	struct session session;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
-
-/* Never NULL. */
-static __always_inline struct scratch *lookup_scratch(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&scratch, &zero);
-}
+#include "scratch.h"
 
 /* Whether the packet is of a kind that is balanced. */
 static __always_inline bool is_balanced(const struct packet *packet)
