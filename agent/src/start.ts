@@ -13,7 +13,7 @@ import { Kernel } from './kernel/kernel'
 import { Objects } from './kernel/objects'
 import { probe } from './kernel/probe'
 import { TRACE } from './kernel/shadow'
-import type { Desired } from './model/desired'
+import { type Desired, noRows } from './model/desired'
 import type { Options } from './options'
 import { ROAD } from './plan/wishes'
 import { Reconciler } from './reconcile'
@@ -105,15 +105,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   }
 }
 
-const NOTHING: Desired = {
-  networks: new Map(),
-  peers: new Map(),
-  endpoints: new Map(),
-  ports: new Map(),
-  programs: new Map(),
-  functions: new Map(),
-  stitches: new Map()
-}
+const NOTHING: Desired = noRows<never>()
 
 function desiredOf(store: Store): () => Desired {
   const directory = restDirectory(store)

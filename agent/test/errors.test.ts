@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from '@jest/globals'
 import { errorKinds } from '../api/errors'
 import { Agent } from '../src/agent'
-import type { Desired } from '../src/model/desired'
+import { noRows } from '../src/model/desired'
 import type { Reconciler } from '../src/reconcile'
 import { buildApp } from '../src/server/app'
 import type { Ids } from '../src/store/ids'
@@ -50,15 +50,7 @@ describe('a fault of the agent itself', () => {
   test('of which the kernel hears too late is answered as INKEV_ERR_TIMEOUT', async () => {
     const endless = { request: () => new Promise(() => {}), on() {}, statuses: new Map(), failures: new Map() } as unknown as Reconciler
     const store = { write: async () => {} } as unknown as Store
-    const desired = {
-      networks: new Map(),
-      peers: new Map(),
-      endpoints: new Map(),
-      ports: new Map(),
-      programs: new Map(),
-      functions: new Map(),
-      stitches: new Map()
-    } as Desired
+    const desired = noRows()
     const agent = new Agent(
       store,
       {} as Ids,

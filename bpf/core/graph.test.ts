@@ -31,6 +31,7 @@ test('the numbers that loaders know are those of graph.h', () => {
     LIKELY
   }
   expect(Object.fromEntries(Object.keys(numbers).map(name => [name, Number(defined(name))]))).toEqual(numbers)
+  expect(header).toContain(`#define INSTANCE_MARK 0x${graph.INSTANCE_MARK.toString(16)}`)
   expect(1 << Number(defined('PORT_BITS'))).toBe(graph.PORTS_PER_INSTANCE)
 })
 

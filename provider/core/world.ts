@@ -3,7 +3,7 @@
 
 import { InkevError } from '@inkev/agent/api/errors'
 import type { ResourceType } from '@inkev/agent/api/resources'
-import type { Desired, HostFacts } from '@inkev/agent/src/model/desired'
+import { type Desired, type HostFacts, noRows } from '@inkev/agent/src/model/desired'
 import { macOf } from '@inkev/agent/src/model/resolve'
 import { requirePortsInside, validate } from '@inkev/agent/src/model/validate'
 import { type Agent, AgentError, type Limits } from './agent'
@@ -25,7 +25,7 @@ export interface Session extends Limits {
   agent(host: string): Agent
 }
 
-type Plans = { [type in keyof Desired]: Map<string, Members> }
+type Plans = ReturnType<typeof noRows<Members>>
 
 export class World {
   readonly #intents = new Map<string, Intent>()
@@ -34,7 +34,7 @@ export class World {
 
   /** `agents` is undefined while the provider block is not wholly known. */
   constructor(readonly agents: ReadonlyMap<string, Agent> | undefined) {
-    this.#plans = new Map([...(agents?.keys() ?? [])].map(host => [host, nothingPlanned()]))
+    this.#plans = new Map([...(agents?.keys() ?? [])].map(host => [host, noRows<Members>()]))
   }
 
   /** The names of all hosts, or undefined while they are not known. */
@@ -86,18 +86,6 @@ export class World {
   }
 }
 
-function nothingPlanned(): Plans {
-  return {
-    networks: new Map(),
-    peers: new Map(),
-    endpoints: new Map(),
-    ports: new Map(),
-    programs: new Map(),
-    functions: new Map(),
-    stitches: new Map()
-  }
-}
-
 /** A port with the MAC that the agent will derive for it: to find it again in every judgement would cost too much. */
 function withMac({ body, hosts, name }: Intent): Intent {
   const mac = macOf(name, body as never)
@@ -116,7 +104,7 @@ function endpointName({ body, name }: Intent): string {
 
 /** Judges one object by itself. Throws AgentError. */
 export function judgeAlone(rest: ResourceType, name: string, body: Members): void {
-  const plans = nothingPlanned()
+  const plans = noRows<Members>()
   plans[rest].set(name, body)
   judge('', rest, name, plans)
 }

@@ -21,6 +21,19 @@ export interface Desired {
   stitches: Rows<Stitch>
 }
 
+/** No resource of any type, and room for rows of one kind. */
+export function noRows<Row = never>(): { [type in keyof Desired]: Map<string, Row> } {
+  return {
+    networks: new Map(),
+    peers: new Map(),
+    endpoints: new Map(),
+    ports: new Map(),
+    programs: new Map(),
+    functions: new Map(),
+    stitches: new Map()
+  }
+}
+
 /** What the model must know of the host. */
 export interface HostFacts {
   name: string
