@@ -172,11 +172,19 @@ function runGo(root, tally) {
   return runTold('go', 'go', ['test', '-count=1', '-json', './...'], join(root, GO_MODULE), {}, hear, tally)
 }
 
+/** How much of what a test program has complained of is told again where it failed without a failed test, in characters. */
+const COMPLAINTS_MAX = 4000
+
 /** Runs a test program that tells its results as lines of JSON; everything else it prints is passed on. Dying without a failed test is a failure of its own. */
 async function runTold(suite, program, args, cwd, env, hear, tally) {
   const failuresBefore = tally.failures.length
+  let complaints = ''
   const code = await watched(suite, news => {
-    const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stderr.setEncoding('utf8').on('data', text => {
+      process.stderr.write(text)
+      complaints = (complaints + text).slice(-COMPLAINTS_MAX)
+    })
     createInterface({ input: child.stdout }).on('line', line => {
       news(line)
       const result = parseObject(line)
@@ -189,7 +197,7 @@ async function runTold(suite, program, args, cwd, env, hear, tally) {
     })
   })
   if (code !== 0 && tally.failures.length === failuresBefore)
-    tally.add({ suite, name: 'ends well', status: 'failed', why: `${program} ended with ${code}.` })
+    tally.add({ suite, name: 'ends well', status: 'failed', why: `${program} ended with ${code}. Its last words:\n${complaints}` })
 }
 
 function parseObject(line) {

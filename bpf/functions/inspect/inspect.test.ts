@@ -245,6 +245,12 @@ describe('what leaves by `matched`', () => {
     expect(tested.send(tcp('evil', { from: 'outside' }), { port: 'outside' })).toMatchObject(diverted)
   })
 
+  test('is a copy, and the packet passes', async () => {
+    await load({ copies: { action: 'mirror' } }, { evil: { rule: 'copies', text: 'evil' } })
+    stitch(2, 'ATTACHED_WORKLOAD')
+    expect(tested.send(tcp('evil'))).toMatchObject({ went: 'port', port: 'outside', counted: { matched: 1, mirrored: 1 } })
+  })
+
   test('is nothing where a copy has nowhere to go: the packet passes', async () => {
     await load({ copies: { action: 'mirror' } }, { evil: { rule: 'copies', text: 'evil' } })
     stitch(2, 'ATTACHED_NOTHING')
