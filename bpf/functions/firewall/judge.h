@@ -8,7 +8,7 @@
 #include "packet.h"
 #include "session.h"
 #include "tcp.h"
-#include "fragments.h"
+#include "fragment.h"
 #include "rules.h"
 
 /* What becomes of a packet: one of these, or the counter under which it is dropped. */
@@ -296,6 +296,30 @@ __noinline int judge_by_session(struct __sk_buff *skb, const struct packet *pack
 	return PASS;
 }
 
+/* A first fragment passes: those that come after it shall. False: there is no room to remember it.
+ */
+__noinline bool admit_fragments(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct first_fragment first = {};
+	struct fragment_key key;
+
+	if (!packet)
+		return false;
+	key = fragment_key_of(skb, packet);
+	return learn_fragment(&key, packet, &first);
+}
+
+/* Whether a later fragment follows one that passed. */
+__noinline bool follows_fragment(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct fragment_key key;
+
+	if (!packet)
+		return false;
+	key = fragment_key_of(skb, packet);
+	return lookup_fragment(&key, packet);
+}
+
 /* Judges what has no session of its own: frames that are not IP, later fragments, ICMP other than
  * the echo. */
 __noinline int judge_apart(struct __sk_buff *skb, const struct packet *packet, __u32 port)
@@ -341,7 +365,7 @@ __noinline int judge_packet(struct __sk_buff *skb, __u32 port)
 	verdict = has_session(packet) ? judge_by_session(skb, packet, port)
 				      : judge_apart(skb, packet, port);
 	if (verdict == PASS && packet->fragment == FIRST_FRAGMENT)
-		return learn_fragment(skb, packet) ? PASS : CORE_NO_ROOM;
+		return admit_fragments(skb, packet) ? PASS : CORE_NO_ROOM;
 	if (verdict == REJECT && !rewrite_to_refusal(skb, packet))
 		return FIREWALL_DENIED;
 	return verdict;

@@ -13,7 +13,7 @@ static __always_inline int carry_on(struct __sk_buff *skb, const struct packet *
 {
 	if (is_to_backend(&session->data) != (port == session->opener))
 		return is_to_backend(&session->data) ? let_pass(port) : LOAD_BALANCER_CLASH;
-	if (unlikely(packet->fragment) && !learn_fragment(skb, packet, &session->data))
+	if (unlikely(packet->fragment) && !learn_translation(skb, packet, &session->data))
 		return CORE_NO_ROOM;
 	return translate(skb, packet, &session->data, port);
 }

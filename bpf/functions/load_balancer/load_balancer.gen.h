@@ -26,7 +26,7 @@ enum load_balancer_counter {
 	LOAD_BALANCER_CLASH,
 	/* ICMP errors to a virtual address that belong to no session. */
 	LOAD_BALANCER_NO_SESSION,
-	/* Fragments to a virtual address whose first fragment was not seen before. */
+	/* Fragments to a virtual address whose first fragment was not seen before, or overlaps. */
 	LOAD_BALANCER_FRAGMENT,
 	/*
 	 * Pings, ARP requests and neighbour solicitations for virtual addresses that were answered.

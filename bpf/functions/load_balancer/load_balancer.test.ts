@@ -238,6 +238,8 @@ describe.each([
     for (const piece of replied) expect(addressesOf(reply(piece))).toEqual({ src: virtual, dst: client })
     const stray = fragments(udp({ ...dns, src: router }).payload(3000), 1200)[1]!
     expect(ask(stray)).toMatchObject({ went: 'nowhere', counted: { fragment: 1 } })
+    const overlapping = fragments(udp(dns).payload(3000), 1192)[1]!
+    expect(ask(overlapping)).toMatchObject({ went: 'nowhere', counted: { fragment: 1 } })
   })
 
   test('a client that is a backend itself is served by another, and never by itself', () => {

@@ -56,7 +56,7 @@ export const loadBalancer = defineFunction('load_balancer', {
     no_backend: 'Packets to a service none of whose backends takes new sessions: refused with an answer.',
     clash: 'Packets to a backend that another session of the same client already reaches from the same port.',
     no_session: 'ICMP errors to a virtual address that belong to no session.',
-    fragment: 'Fragments to a virtual address whose first fragment was not seen before.',
+    fragment: 'Fragments to a virtual address whose first fragment was not seen before, or overlaps.',
     answered: 'Pings, ARP requests and neighbour solicitations for virtual addresses that were answered.',
     errors_translated: 'ICMP errors that were brought to the end that they concern.'
   },

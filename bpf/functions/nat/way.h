@@ -510,7 +510,7 @@ static __always_inline int translate(struct __sk_buff *skb, struct scratch *memo
 			verdict = BACK;
 	}
 	if (verdict < 0 && packet->fragment == FIRST_FRAGMENT &&
-	    !learn_fragment(skb, verdict == BACK ? arrived : !arrived))
+	    !learn_translation(skb, verdict == BACK ? arrived : !arrived))
 		return CORE_NO_ROOM;
 	return verdict;
 }
