@@ -89,6 +89,8 @@ export interface TestRun {
   repeat?: number
   /** struct __sk_buff as bytes (mark, priority, ifindex, cb, wire_len, gso_size …), as BPF_PROG_TEST_RUN takes it. */
   context?: Uint8Array
+  /** A device has summed the packet up (CHECKSUM_COMPLETE): EBADMSG where that sum is wrong afterwards. Linux 6.11. */
+  summed?: boolean
   /** Whose loopback the packet comes from, and whose devices it may be redirected to; default: that of the calling thread. */
   netns?: Netns
 }

@@ -76,9 +76,18 @@ struct sk_buff {
 	unsigned char *data;
 } __attribute__((preserve_access_index));
 
-#define CHECKSUM_PARTIAL 3
+/* What the kernel knows of the transport's checksum. */
+#define CHECKSUM_COMPLETE 2 /* the device has summed up all behind the Ethernet header */
+#define CHECKSUM_PARTIAL  3 /* pending */
 
 extern void *bpf_cast_to_kern_ctx(void *) __ksym;
+
+static __always_inline __u8 read_summed(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);
+}
 
 struct pending_checksum {
 	__u32 start;
@@ -90,7 +99,7 @@ static __always_inline struct pending_checksum lookup_pending_checksum(struct __
 	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
 	struct pending_checksum pending = {};
 
-	if (BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed) == CHECKSUM_PARTIAL) {
+	if (read_summed(skb) == CHECKSUM_PARTIAL) {
 		pending.start =
 			kernel_skb->csum_start - (__u32)(kernel_skb->data - kernel_skb->head);
 		pending.field = pending.start + kernel_skb->csum_offset;

@@ -63,62 +63,126 @@ static __always_inline __u32 address_offset(const struct packet *packet, __u32 e
 	       (end == SOURCE ? offsetof(struct ipv6hdr, saddr) : offsetof(struct ipv6hdr, daddr));
 }
 
-static __always_inline __u64 flags_of(const struct packet *packet)
+/* What a sum of 16-bit words gains where one address becomes another. Those of 32 bits add up to
+ * the same, in half the time. */
+static __always_inline __u64 address_change(const ip_t *from, const ip_t *to)
 {
-	return packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u64 sum = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < 4; i++)
+		sum += (__u64)to->word[i] + (__u32)~from->word[i];
+	return fold_sum(sum);
 }
 
+/* Writes `word` in the place of another. Returns what a sum over the place gains. */
+static __always_inline __u64 replace_word(__u16 *place, __u16 word)
+{
+	__u64 change = (__u64)word + (__u16) ~*place;
+
+	*place = word;
+	return change;
+}
+
+/* The `size` bytes at an offset, to be written; NULL where they are not linear. */
+static __always_inline void *writable_bytes(struct __sk_buff *skb, __u32 offset, __u32 size)
+{
+	return (void *)linear_bytes(skb, offset, size);
+}
+
+/* Makes linear what lies before `end`. */
+static __always_inline bool pull_headers(struct __sk_buff *skb, __u32 end)
+{
+	if (likely(frame_start(skb) + (end & OFFSET_MAX) <= frame_end(skb)))
+		return true;
+	return !bpf_skb_pull_data(skb, end);
+}
+
+/*
+ * Writes an address, and keeps IPv4's own checksum right. `change` is what a sum over the address
+ * gains, `sum` grows by what one over the header does.
+ */
 static __always_inline bool rewrite_address(struct __sk_buff *skb, const struct packet *packet,
-					    __u32 end, const ip_t *from, const ip_t *to)
+					    __u32 end, const ip_t *to, __u64 change, __u64 *sum)
 {
-	__u32 field = checksum_offset(packet), at = address_offset(packet, end);
-	__u64 flags = BPF_F_PSEUDO_HDR | flags_of(packet);
-
+	*sum += change;
 	if (packet->family == 4) {
-		ipv4_t address = to->word[3];
+		struct iphdr *ip = writable_bytes(skb, packet->l3, sizeof(*ip));
 
-		if (field && has_pseudo_header(packet) &&
-		    bpf_l4_csum_replace(skb, packet->l4 + field, from->word[3], address, flags | 4))
+		if (!ip)
 			return false;
-		return !bpf_l3_csum_replace(skb, packet->l3 + offsetof(struct iphdr, check),
-					    from->word[3], address, 4) &&
-		       !bpf_skb_store_bytes(skb, at, &address, sizeof(address), 0);
+		*(end == SOURCE ? &ip->saddr : &ip->daddr) = to->word[3];
+		*sum += replace_word(&ip->check, ~fold_sum((__u16)~ip->check + change));
+	} else {
+		struct ipv6hdr *ip = writable_bytes(skb, packet->l3, sizeof(*ip));
+
+		if (!ip)
+			return false;
+		copy_words(end == SOURCE ? &ip->saddr : &ip->daddr, to, sizeof(*to));
 	}
-	if (field && bpf_l4_csum_replace(skb, packet->l4 + field, 0,
-					 bpf_csum_diff((__be32 *)from, sizeof(*from), (__be32 *)to,
-						       sizeof(*to), 0),
-					 flags))
-		return false;
-	return !bpf_skb_store_bytes(skb, at, to, sizeof(*to), BPF_F_RECOMPUTE_CSUM);
+	return true;
 }
 
-static __always_inline bool rewrite_port(struct __sk_buff *skb, const struct packet *packet,
-					 __u32 end, port_t from, port_t to)
+/*
+ * Writes a port, and carries it and `pseudo`, the change of the addresses, over into the checksum
+ * at `field`. One that is pending is only the sum of the pseudo header yet.
+ */
+static __always_inline bool rewrite_transport(struct __sk_buff *skb, const struct packet *packet,
+					      __u32 end, port_t to, __u32 field, __u64 pseudo,
+					      bool pending, __u64 *sum)
 {
-	return !bpf_l4_csum_replace(skb, packet->l4 + checksum_offset(packet), from, to,
-				    flags_of(packet) | 2) &&
-	       !bpf_skb_store_bytes(skb, packet->l4 + port_offset(packet, end), &to, sizeof(to), 0);
+	port_t *port = writable_bytes(skb, packet->l4 + port_offset(packet, end), sizeof(*port));
+	__u16 *check = writable_bytes(skb, packet->l4 + field, sizeof(*check)), now;
+	__u64 change = 0;
+
+	if (!port || !check)
+		return false;
+	if (to != (end == SOURCE ? packet->source_port : packet->destination_port))
+		change = replace_word(port, to);
+	*sum += change;
+	if (pending) {
+		now = fold_sum(*check + pseudo);
+	} else {
+		if (packet->protocol == IPPROTO_UDP && !*check)
+			return true;
+		now = ~fold_sum((__u16) ~*check + pseudo + change);
+		if (packet->protocol == IPPROTO_UDP && !now)
+			now = 0xffff;
+	}
+	*sum += replace_word(check, now);
+	return true;
 }
 
 /*
  * Gives an end of the packet another address, of the same family, and another port; `packet` says
- * so afterwards. The port of a packet that has none stays 0. Global, as are the functions below:
- * the verifier walks them once and not for every caller.
+ * so afterwards. The port of a packet that has none stays 0. False: the packet is only good to be
+ * dropped. What is written is written in place, as each of the helpers that would do it takes as
+ * long as all this. Global, as are the functions below: the verifier walks them once and not for
+ * every caller.
  */
 __noinline bool rewrite_end(struct __sk_buff *skb, struct packet *packet, __u32 end,
 			    const struct endpoint *to)
 {
-	struct endpoint from, now;
+	__u64 change, sum = 0;
+	struct endpoint now;
+	__u32 field;
+	__u8 summed;
 
-	if (!packet || !to)
+	if (!packet || !to || !pull_headers(skb, packet->payload))
 		return false;
 	now = *to;
-	from = end_of_packet(packet, end);
-	if (!ip_equals(&from.address, &now.address) &&
-	    !rewrite_address(skb, packet, end, &from.address, &now.address))
+	summed = read_summed(skb);
+	field = checksum_offset(packet);
+	change = address_change(end == SOURCE ? &packet->source : &packet->destination,
+				&now.address);
+	if (!rewrite_address(skb, packet, end, &now.address, change, &sum))
 		return false;
-	if (from.port != now.port && !rewrite_port(skb, packet, end, from.port, now.port))
+	if (field && !rewrite_transport(skb, packet, end, now.port, field,
+					has_pseudo_header(packet) ? change : 0,
+					summed == CHECKSUM_PARTIAL, &sum))
 		return false;
+	if (unlikely(summed == CHECKSUM_COMPLETE))
+		bpf_csum_update(skb, fold_sum(sum));
 	if (end == SOURCE)
 		packet->source = now.address;
 	else
@@ -185,17 +249,16 @@ static __always_inline bool rewrite_outer_address(struct __sk_buff *skb, const s
 }
 
 /*
- * Gives an end of the packet that an error quotes another address and port, and the opposite end of
- * the error itself, which is that same host or one before it, the same address. All sums are
- * made here: an error may have been made of a packet whose checksum is pending, see resize.h. The
- * quote may end before its transport's checksum.
+ * Gives an end of the packet that an error quotes another address and port. All sums are made here:
+ * an error may have been made of a packet whose checksum is pending, see resize.h, so
+ * neutralize_pending_checksum() comes last. The quote may end before its transport's checksum.
  */
-__noinline bool rewrite_error(struct __sk_buff *skb, struct packet *error, struct packet *quoted,
-			      __u32 end, const struct endpoint *to)
+__noinline bool rewrite_quoted_end(struct __sk_buff *skb, const struct packet *error,
+				   struct packet *quoted, __u32 end, const struct endpoint *to)
 {
 	__u64 address_change, port_change = 0, change;
-	__u32 field, sum_at;
 	struct endpoint from, now;
+	__u32 field, sum_at;
 
 	if (!error || !quoted || !to)
 		return false;
@@ -218,16 +281,40 @@ __noinline bool rewrite_error(struct __sk_buff *skb, struct packet *error, struc
 		change += carry_over(skb, sum_at,
 				     port_change + (has_pseudo_header(quoted) ? address_change : 0),
 				     quoted->protocol == IPPROTO_UDP);
-	end = end == SOURCE ? DESTINATION : SOURCE;
+	carry_over(skb, error->l4 + offsetof(struct icmp_header, checksum), change, false);
+	return true;
+}
+
+/* Gives an end of an error itself another address, in the same manner. */
+__noinline bool rewrite_error_end(struct __sk_buff *skb, struct packet *error, __u32 end,
+				  const struct endpoint *to)
+{
+	struct endpoint from, now;
+
+	if (!error || !to)
+		return false;
+	now = *to;
 	from = end_of_packet(error, end);
-	if (error->family == 6)
-		change += sum_change(&from.address, &now.address, sizeof(ip_t));
 	if (!rewrite_outer_address(skb, error, end, &now.address))
 		return false;
+	if (error->family == 6)
+		carry_over(skb, error->l4 + offsetof(struct icmp_header, checksum),
+			   sum_change(&from.address, &now.address, sizeof(ip_t)), false);
 	if (end == SOURCE)
 		error->source = now.address;
 	else
 		error->destination = now.address;
-	carry_over(skb, error->l4 + offsetof(struct icmp_header, checksum), change, false);
-	return neutralize_pending_checksum(skb);
+	return true;
+}
+
+/*
+ * Gives an end of the packet that an error quotes another address and port, and the opposite end of
+ * the error itself, which is that same host or one before it, the same address.
+ */
+__noinline bool rewrite_error(struct __sk_buff *skb, struct packet *error, struct packet *quoted,
+			      __u32 end, const struct endpoint *to)
+{
+	return rewrite_quoted_end(skb, error, quoted, end, to) &&
+	       rewrite_error_end(skb, error, end == SOURCE ? DESTINATION : SOURCE, to) &&
+	       neutralize_pending_checksum(skb);
 }

@@ -41,6 +41,8 @@ export interface Arrival {
   mark?: number
   /** A train of segments: bytes of payload in each. */
   gso_size?: number
+  /** A device has summed the packet up (CHECKSUM_COMPLETE): throws where that sum is wrong afterwards. */
+  summed?: boolean
 }
 
 export interface Outcome extends Context {
@@ -124,7 +126,11 @@ class Tested implements TestedFunction {
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
     const before = this.instance.rawCounters()
-    const { verdict, data, context } = this.instance.entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival) })
+    const { verdict, data, context } = this.instance.entry.testRun({
+      data: bytesOf(frame),
+      context: this.contextOf(arrival),
+      summed: arrival.summed === true
+    })
     const decoded = decodeContext(context)
     const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))

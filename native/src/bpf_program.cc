@@ -87,6 +87,8 @@ Napi::Value Program::test_run(const Napi::CallbackInfo &info)
 	options.ctx_out = &context;
 	options.ctx_size_out = sizeof(context);
 	options.repeat = number_option(run, "repeat").value_or(1);
+	if (run.Get("summed").ToBoolean())
+		options.flags = BPF_F_TEST_SKB_CHECKSUM_COMPLETE;
 	if (Napi::Value given = run.Get("context"); !given.IsUndefined()) {
 		Bytes bytes = to_bytes(given, "context");
 		options.ctx_in = bytes.data;

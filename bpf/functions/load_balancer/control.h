@@ -15,34 +15,33 @@ static __always_inline int disown_error(const struct packet *error, __u32 port)
 }
 
 /* The error is about what the client has sent: it learns of it as if the virtual address served. */
-static __always_inline int bring_to_client(struct __sk_buff *skb, const struct packet *error,
-					   const struct packet *quoted,
-					   const struct translation *virtual, __u32 port)
+static __always_inline int bring_to_client(struct __sk_buff *skb, struct packet *error,
+					   struct packet *quoted, const struct translation *virtual,
+					   __u32 port)
 {
 	bool from_backend = ip_equals(&error->source, &quoted->destination);
+	struct endpoint to = end_of_translation(virtual);
 
-	if (!rewrite_quoted(skb, error, quoted, PACKET_DESTINATION, &virtual->address,
-			    virtual->port))
+	if (!rewrite_quoted_end(skb, error, quoted, DESTINATION, &to) ||
+	    (from_backend && !rewrite_error_end(skb, error, SOURCE, &to)))
 		return CORE_NO_ROOM;
-	if (from_backend && !rewrite_packet(skb, error, PACKET_SOURCE, &virtual->address, 0))
-		return CORE_NO_ROOM;
-	return let_pass(port);
+	return neutralize_pending_checksum(skb) ? let_pass(port) : CORE_NO_ROOM;
 }
 
 /* The error is about what the backend has sent. */
-static __always_inline int bring_to_backend(struct __sk_buff *skb, const struct packet *error,
-					    const struct packet *quoted,
+static __always_inline int bring_to_backend(struct __sk_buff *skb, struct packet *error,
+					    struct packet *quoted,
 					    const struct translation *backend, __u32 port)
 {
-	if (backend->role == ROLE_TO_BACKEND &&
-	    (!rewrite_quoted(skb, error, quoted, PACKET_SOURCE, &backend->address, backend->port) ||
-	     !rewrite_packet(skb, error, PACKET_DESTINATION, &backend->address, 0)))
+	struct endpoint to = end_of_translation(backend);
+
+	if (backend->role == ROLE_TO_BACKEND && !rewrite_error(skb, error, quoted, SOURCE, &to))
 		return CORE_NO_ROOM;
 	return leave_to_backend(skb, backend, port);
 }
 
 /* Whoever sent the quoted packet lies behind the other port than the one who tells of it. */
-__noinline int bring_error(struct __sk_buff *skb, const struct packet *error, __u32 port)
+__noinline int bring_error(struct __sk_buff *skb, struct packet *error, __u32 port)
 {
 	const struct load_balancer_config *config = lookup_config();
 	struct scratch *memory = lookup_scratch();
@@ -109,7 +108,7 @@ static __always_inline bool answer(struct __sk_buff *skb, const struct packet *p
 }
 
 /* What becomes of a packet that is not balanced by itself. */
-__noinline int control(struct __sk_buff *skb, const struct packet *packet, __u32 port)
+__noinline int control(struct __sk_buff *skb, struct packet *packet, __u32 port)
 {
 	if (!packet)
 		return CORE_MALFORMED;

@@ -24,7 +24,7 @@ __noinline bool learn_translation(struct __sk_buff *skb, const struct packet *pa
 }
 
 /* A later fragment: its packet's first one, if it was translated, says what becomes of it. */
-__noinline int follow_fragment(struct __sk_buff *skb, const struct packet *packet, __u32 port)
+__noinline int follow_fragment(struct __sk_buff *skb, struct packet *packet, __u32 port)
 {
 	const struct first_fragment *first;
 	struct fragment_key key;

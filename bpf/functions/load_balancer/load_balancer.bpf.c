@@ -8,7 +8,7 @@
 #include "control.h"
 
 /* What becomes of a packet of a session that stands. */
-static __always_inline int carry_on(struct __sk_buff *skb, const struct packet *packet,
+static __always_inline int carry_on(struct __sk_buff *skb, struct packet *packet,
 				    const struct session *session, __u32 port)
 {
 	if (is_to_backend(&session->data) != (port == session->opener))
@@ -18,7 +18,7 @@ static __always_inline int carry_on(struct __sk_buff *skb, const struct packet *
 	return translate(skb, packet, &session->data, port);
 }
 
-static __always_inline int balance(struct __sk_buff *skb, const struct packet *packet, __u32 port)
+static __always_inline int balance(struct __sk_buff *skb, struct packet *packet, __u32 port)
 {
 	union session_key key;
 	struct session *session;

@@ -28,7 +28,8 @@ struct scratch {
 /* Whether the packet is of a kind that is balanced. */
 static __always_inline bool is_balanced(const struct packet *packet)
 {
-	return packet->family && has_ports(packet);
+	return packet->family && packet->fragment != LATER_FRAGMENT &&
+	       (packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP);
 }
 
 /* A packet of a session that is known, alive and under way: nothing need be learned from it. */

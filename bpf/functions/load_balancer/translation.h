@@ -4,7 +4,7 @@
 
 #include "load_balancer.gen.h"
 #include "graph.h"
-#include "rewrite_end.h"
+#include "translate.h"
 
 enum role {
 	ROLE_TO_BACKEND,	/* of the client: gets another destination */
@@ -73,13 +73,22 @@ static __always_inline int leave_to_backend(struct __sk_buff *skb,
 	return leave_by(translation->out);
 }
 
-static __always_inline int translate(struct __sk_buff *skb, const struct packet *packet,
+/* The end that takes the place of a packet's destination; of the backend's packets, of their
+ * source. */
+static __always_inline struct endpoint end_of_translation(const struct translation *translation)
+{
+	struct endpoint end = {.address = translation->address, .port = translation->port};
+
+	return end;
+}
+
+static __always_inline int translate(struct __sk_buff *skb, struct packet *packet,
 				     const struct translation *translation, __u32 port)
 {
-	enum packet_end end = is_to_backend(translation) ? PACKET_DESTINATION : PACKET_SOURCE;
+	enum packet_end end = is_to_backend(translation) ? DESTINATION : SOURCE;
+	struct endpoint to = end_of_translation(translation);
 
-	if (translation->role != ROLE_TO_DIRECT_BACKEND &&
-	    !rewrite_packet(skb, packet, end, &translation->address, translation->port))
+	if (translation->role != ROLE_TO_DIRECT_BACKEND && !rewrite_end(skb, packet, end, &to))
 		return CORE_NO_ROOM;
-	return end == PACKET_SOURCE ? let_pass(port) : leave_to_backend(skb, translation, port);
+	return end == SOURCE ? let_pass(port) : leave_to_backend(skb, translation, port);
 }
