@@ -6,7 +6,7 @@ import { eth, Frame, fragments } from '../testing/frame'
 import { loadFunction, type TestedFunction } from '../testing/harness'
 import { answers } from '../testing/kinds'
 
-const [TOO_BIG, NO_ROUTE, NO_HOST, NO_PORT, PROHIBITED, TIME_EXCEEDED, RESET, ARP_REQUEST, ND_REQUEST, ONE_HOP] = Array.from(
+const [TOO_BIG, NO_ROUTE, NO_HOST, NO_PORT, PROHIBITED, TIME_EXCEEDED, RESET, QUESTION, ONE_HOP, ASKED] = Array.from(
   { length: 10 },
   (_, n) => 7000 + n
 )
@@ -132,7 +132,7 @@ test('a neighbour solicitation that came through a router is not believed', () =
 })
 
 test('any IPv4 packet becomes an ARP request of the least length that Ethernet carries', () => {
-  const outcome = tested.send(eth().ipv4().udp({ dport: ARP_REQUEST }).payload(500))
+  const outcome = tested.send(eth().ipv4().udp({ dport: QUESTION }).payload(500))
   expect(outcome.bytes).toHaveLength(60)
   expect(outcome.parsed()).toMatchObject({
     eth: { src: OWN_MAC, dst: 'ff:ff:ff:ff:ff:ff' },
@@ -142,12 +142,19 @@ test('any IPv4 packet becomes an ARP request of the least length that Ethernet c
 })
 
 test('any IPv6 packet becomes a neighbour solicitation', () => {
-  const back = tested.send(eth().ipv6({ dst: 'fd00::12:3456' }).udp({ dport: ND_REQUEST }).payload(500)).parsed()
+  const back = tested.send(eth().ipv6({ dst: 'fd00::12:3456' }).udp({ dport: QUESTION }).payload(500)).parsed()
   expect(back).toMatchObject({
     eth: { src: OWN_MAC, dst: '33:33:ff:12:34:56' },
     ipv6: { src: 'fd00::1', dst: 'ff02::1:ff12:3456', hop_limit: 255 },
     solicitation: { target: 'fd00::12:3456', mac: OWN_MAC }
   })
+})
+
+test.each([false, true])('a question is answered that was made of a packet, out of a tunnel: %s', decapsulated => {
+  const v4 = eth().ipv4().udp({ dport: ASKED }).payload(500)
+  expect(tested.send(v4, { decapsulated }).parsed({ unchecked: true }).arp).toMatchObject({ operation: 2, sender_ip: '10.0.0.2' })
+  const v6 = eth().ipv6().udp({ dport: ASKED }).payload(500)
+  expect(tested.send(v6, { decapsulated }).parsed()).toMatchObject({ advertisement: { target: 'fd00::2', mac: OWN_MAC } })
 })
 
 test('a hop is taken, and the checksum follows', () => {

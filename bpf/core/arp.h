@@ -70,6 +70,5 @@ __noinline bool rewrite_to_arp_reply(struct __sk_buff *skb, const struct arp_pac
 	reply.sender_ip = request->target_ip;
 	reply.target_mac = request->sender_mac;
 	reply.target_ip = request->sender_ip;
-	return !bpf_skb_change_tail(skb, sizeof(reply), 0) &&
-	       store_frame(skb, &reply, sizeof(reply));
+	return store_answer(skb, &reply, sizeof(reply));
 }

@@ -102,6 +102,5 @@ __noinline bool rewrite_to_nd_reply(struct __sk_buff *skb, const ip_t *asker, co
 	}
 	reply.flags = bpf_htonl(flags);
 	complete_nd(&reply, target, &to);
-	return !bpf_skb_change_tail(skb, sizeof(reply), 0) &&
-	       store_frame(skb, &reply, sizeof(reply));
+	return store_answer(skb, &reply, sizeof(reply));
 }

@@ -49,6 +49,18 @@ static __always_inline bool store_frame(struct __sk_buff *skb, const void *frame
 				    BPF_F_RECOMPUTE_CSUM);
 }
 
+/*
+ * Writes an answer over a question of about its length. What the question has beyond that stays
+ * behind the answer, whose own length fields count: the kernel refuses to cut the end of a frame
+ * that it takes for one inside a tunnel (is_encapsulated() of resize.h), as a question may be that
+ * was made of such a packet.
+ */
+static __always_inline bool store_answer(struct __sk_buff *skb, const void *answer, __u32 size)
+{
+	return (skb->len >= size || !bpf_skb_change_tail(skb, size, 0)) &&
+	       store_frame(skb, answer, size);
+}
+
 /* Gives the frame a new destination and source on its link. */
 static __always_inline bool rewrite_macs(struct __sk_buff *skb, const mac_t *destination,
 					 const mac_t *source)

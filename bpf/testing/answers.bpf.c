@@ -15,9 +15,9 @@ enum answer {
 	ANSWER_PROHIBITED,
 	ANSWER_TIME_EXCEEDED,
 	ANSWER_RESET,
-	ANSWER_ARP_REQUEST,
-	ANSWER_ND_REQUEST,
+	ANSWER_QUESTION,
 	ANSWER_ONE_HOP,
+	ANSWER_ASKED, /* the question that is asked of the packet is answered at once */
 };
 
 #define OWN_MAC ((mac_t){{2, 0xaa, 0, 0, 0, 1}})
@@ -34,6 +34,23 @@ static __always_inline bool answer_discovery(struct __sk_buff *skb, const struct
 	       rewrite_to_nd_reply(skb, &packet->source, &target, &mac, ND_ROUTER | ND_OVERRIDE);
 }
 
+static __always_inline bool rewrite_to_question(struct __sk_buff *skb, const struct packet *packet)
+{
+	mac_t mac = OWN_MAC;
+
+	if (packet->family == 4)
+		return rewrite_to_arp_request(skb, &mac, packet->source.word[3],
+					      packet->destination.word[3]);
+	return rewrite_to_nd_request(skb, &mac, &packet->source, &packet->destination);
+}
+
+static __always_inline bool answer_question(struct __sk_buff *skb)
+{
+	struct packet question;
+
+	return parse_packet(skb, &question) && answer_discovery(skb, &question);
+}
+
 static __always_inline bool rewrite_to_answer(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u32 wanted = bpf_ntohs(packet->destination_port);
@@ -48,11 +65,10 @@ static __always_inline bool rewrite_to_answer(struct __sk_buff *skb, const struc
 					     &packet->destination);
 	case ANSWER_RESET:
 		return rewrite_to_tcp_reset(skb, packet);
-	case ANSWER_ARP_REQUEST:
-		return rewrite_to_arp_request(skb, &mac, packet->source.word[3],
-					      packet->destination.word[3]);
-	case ANSWER_ND_REQUEST:
-		return rewrite_to_nd_request(skb, &mac, &packet->source, &packet->destination);
+	case ANSWER_QUESTION:
+		return rewrite_to_question(skb, packet);
+	case ANSWER_ASKED:
+		return rewrite_to_question(skb, packet) && answer_question(skb);
 	case ANSWER_ONE_HOP:
 		return decrement_ttl(skb, packet) && rewrite_macs(skb, &mac, &mac);
 	default:

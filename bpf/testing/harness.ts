@@ -17,7 +17,7 @@ const INSTANCE = INSTANCE_FIRST
 const PORT_PROBE = INSTANCE + 1
 const WORKLOAD_PROBE = INSTANCE + 2
 
-/** The slot whose program starter.bpf.c calls: no instance has it. */
+/** The slot whose program those of starter.bpf.c call: no instance has it. */
 export const STARTED = 0
 
 /** Ports with a probe that is reached directly; those beyond are not probed. */
@@ -43,6 +43,8 @@ export interface Arrival {
   gso_size?: number
   /** A device has summed the packet up (CHECKSUM_COMPLETE): throws where that sum is wrong afterwards. */
   summed?: boolean
+  /** An IP packet that has come out of a tunnel from another host of this machine. */
+  decapsulated?: boolean
 }
 
 export interface Outcome extends Context {
@@ -126,7 +128,8 @@ class Tested implements TestedFunction {
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
     const before = this.instance.rawCounters()
-    const { verdict, data, context } = this.instance.entry.testRun({
+    const entry = arrival.decapsulated ? this.starter.program('decapsulated') : this.instance.entry
+    const { verdict, data, context } = entry.testRun({
       data: bytesOf(frame),
       context: this.contextOf(arrival),
       summed: arrival.summed === true
