@@ -165,7 +165,7 @@ function surroundingsOf(declared: FunctionKind, config: Record<string, unknown>)
     return [port, { number, network: { name: 'web', vni: 100, mtu: 1450, cidrs, endpoints } }] as const
   })
   const bridge = { vni: 100, mtu: 1450, endpoints: endpointsOf([]), port_ids: [1], peers: [1], stitched: [1] }
-  return { name: 'example', ports: Object.fromEntries(ports), generation: 1, ...(declared.internal && { bridge }) }
+  return { name: 'example', host: 'here', ports: Object.fromEntries(ports), generation: 1, ...(declared.internal && { bridge }) }
 }
 
 function endpointsOf(own: string[]): Endpoint[] {

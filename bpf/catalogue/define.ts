@@ -53,6 +53,8 @@ export interface Neighbourhood {
 export interface Surroundings {
   /** The instance's own name. */
   name: string
+  /** The name of this host. */
+  host: string
   /** By port name. Ports that are not stitched are present, with no network. */
   ports: Record<string, Neighbourhood>
   /** Counts up with each new image of the instance, from 1: for kinds that fill first and switch last. */
@@ -100,6 +102,8 @@ export interface FunctionOptions<F extends TProperties> {
   presents?(config: Static<TObject<F>>, name: string): Record<string, Presence>
   /** Addresses at its ports, by port name, that what lies behind its other port answers for: of a kind that changes nothing of a frame's own addresses. */
   adds?(config: Static<TObject<F>>): Record<string, string[]>
+  /** MAC addresses at its ports by which its instances reach one another, by port name and host: the port's network brings their frames to that host's instance. */
+  places?(config: Static<TObject<F>>, name: string): Record<string, Record<string, string[]>>
   /** Contents of the kernel maps besides `config`, which always follows from the scalar fields. A kind with tables needs it. */
   image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
   /** Sizes of maps that depend on the configuration, by map name. */

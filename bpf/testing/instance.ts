@@ -141,7 +141,7 @@ export class Instance extends LoadedObject {
 
   private around(given: Partial<Surroundings>): Surroundings {
     const alone = Object.fromEntries(this.names.map((name, number) => [name, { number }]))
-    return { name: 'tested', generation: this.generation, ...given, ports: { ...alone, ...given.ports } }
+    return { name: 'tested', host: 'here', generation: this.generation, ...given, ports: { ...alone, ...given.ports } }
   }
 }
 

@@ -165,6 +165,31 @@ describe('what lies around an instance', () => {
     })
   })
 
+  test('of a network: also where the instances of a function are that lead packets to one another', () => {
+    const translator = {
+      nat: { gateways: { 'edge-1': { ports: '1024-2047' }, 'edge-2': { ports: '2048-4095' }, 'edge-9': { ports: '1' } } }
+    }
+    const through = {
+      ...all,
+      functions: { gateway, translator },
+      stitches: {
+        ...routed.stitches,
+        'gw-db': { a: { function: 'gateway', port: 'db' }, b: { function: 'translator', port: 'inside' } },
+        'nat-db': { a: { function: 'translator', port: 'outside' }, b: { network: 'db' } }
+      }
+    }
+    const graph = buildGraph(desired(through), facts)
+    const { bridge } = new Situation(graph, numbers).of(graph.instances.get('networks/db')!)
+    const places = bridge!.endpoints.filter(({ addresses }) => addresses.length === 0).map(({ mac: _, ...place }) => place)
+    expect(places).toHaveLength(4)
+    expect(places).toEqual(
+      expect.arrayContaining([
+        { addresses: [], bridge_port: 50 },
+        { addresses: [], peer: 2 }
+      ])
+    )
+  })
+
   test('of a network: also the addresses that a function on the way adds to those behind it', () => {
     const through = {
       ...all,

@@ -61,6 +61,8 @@ export interface RemoteAddress {
 }
 
 export interface Graph {
+  /** The name of this host. */
+  host: string
   instances: Map<string, Instance>
   workloads: Map<string, Workload>
   /** Both ends of the complete stitches, by the name of the stitch. */
@@ -77,6 +79,7 @@ export function buildGraph(desired: Desired, facts: HostFacts): Graph {
   const instances = buildInstances(desired, facts, links, workloads)
   const isActive = ({ network }: { network: string }) => instances.has(resourceKey('networks', network))
   return {
+    host: facts.name,
     instances,
     workloads,
     stitches: links.ends,

@@ -15,6 +15,14 @@ export interface Numbers {
   peer(vtep: string): number
 }
 
+/** A function on a way, and the port by which the way enters it. */
+interface Step {
+  instance: Instance
+  port: string
+  /** Whether the way goes no further: a network, a function with addresses of its own, or one with more ports than two. */
+  ends: boolean
+}
+
 /** The surroundings of the instances of one graph. What several of them share is found once. */
 export class Situation {
   private readonly workloads: ReadonlyMap<string | undefined, Workload[]>
@@ -35,8 +43,9 @@ export class Situation {
   of(instance: Instance): Omit<Surroundings, 'generation'> {
     const { numbers } = this
     const { key, name, network, ports } = instance
+    const { host } = this.graph
     const around = Object.fromEntries([...ports].map(([port, target]) => [port, this.neighbourhood(instance, port, target)]))
-    if (!network) return { name, ports: around }
+    if (!network) return { name, host, ports: around }
     const members = this.workloads.get(name) ?? []
     const remotes = this.remotes.get(name) ?? []
     const bridge = {
@@ -47,7 +56,7 @@ export class Situation {
       peers: ascending(remotes.map(({ vtep }) => numbers.peer(vtep))),
       stitched: ascending([...ports.keys()].map(port => numbers.port(key, port)))
     }
-    return { name, ports: around, bridge }
+    return { name, host, ports: around, bridge }
   }
 
   private neighbourhood({ key }: Instance, port: string, target: Target | undefined): Neighbourhood {
@@ -61,20 +70,30 @@ export class Situation {
     }
   }
 
-  /** The instance that a target leads to through functions that change nothing of a frame's addresses, and the addresses that these add to its own. */
-  private endOfWay(target: Target | undefined): { instance: Instance; port: string; added: string[] } | undefined {
+  /** The instances on the way from a target: through functions that change nothing of a frame's addresses, to the first other. */
+  private wayFrom(target: Target | undefined): Step[] {
+    const way: Step[] = []
     const passed = new Set<string>()
-    const added: string[] = []
     for (let at = target; at && 'instance' in at && !passed.has(at.instance); ) {
-      const instance = this.graph.instances.get(at.instance)
-      if (!instance) return undefined
-      const others = [...instance.ports].filter(([port]) => port !== (at as { port: string }).port)
-      if (instance.network || instance.kind.presents || others.length !== 1) return { instance, port: at.port, added }
-      passed.add(at.instance)
-      added.push(...(instance.kind.adds?.(instance.config as never)[at.port] ?? []))
+      const { instance: key, port } = at
+      const instance = this.graph.instances.get(key)
+      if (!instance) break
+      passed.add(key)
+      const others = [...instance.ports].filter(([other]) => other !== port)
+      const ends = instance.network !== undefined || instance.kind.presents !== undefined || others.length !== 1
+      way.push({ instance, port, ends })
+      if (ends) break
       at = others[0]![1]
     }
-    return undefined
+    return way
+  }
+
+  /** The instance that a target leads to, and the addresses that those on the way add to its own. */
+  private endOfWay(target: Target | undefined): { instance: Instance; port: string; added: string[] } | undefined {
+    const way = this.wayFrom(target)
+    const end = way.pop()
+    const added = way.flatMap(({ instance, port }) => instance.kind.adds?.(instance.config as never)[port] ?? [])
+    return end?.ends ? { ...end, added } : undefined
   }
 
   private networkBehind(target: Target | undefined): Instance | undefined {
@@ -103,7 +122,18 @@ export class Situation {
       const presence = end && this.presenceOf(end.instance)[end.port]
       return presence ? [{ mac: presence.mac, addresses: [...presence.addresses, ...end.added], bridge_port: numbers.port(key, port) }] : []
     })
-    return [...functions, ...local, ...remote].toSorted((a, b) => (a.mac < b.mac ? -1 : 1))
+    const placed = [...ports].flatMap(([port, target]) => this.wayFrom(target).flatMap(step => this.placesOf(step, name, key, port)))
+    return [...functions, ...placed, ...local, ...remote].toSorted((a, b) => (a.mac < b.mac ? -1 : 1))
+  }
+
+  /** Where the instances of a function that stands at a network's port are, by their MAC addresses: this host's behind that port, the others behind their hosts. */
+  private placesOf({ instance, port }: Step, network: string, bridge: string, bridgePort: string): Endpoint[] {
+    const places = instance.kind.places?.(instance.config as never, instance.name)[port] ?? {}
+    return Object.entries(places).flatMap(([host, macs]): Endpoint[] => {
+      const vtep = this.vtepOf(network, host)
+      if (host === this.graph.host) return macs.map(mac => ({ mac, addresses: [], bridge_port: this.numbers.port(bridge, bridgePort) }))
+      return vtep === undefined ? [] : macs.map(mac => ({ mac, addresses: [], peer: this.numbers.peer(vtep) }))
+    })
   }
 
   private presenceOf(instance: Instance): Record<string, Presence> {

@@ -36,6 +36,8 @@ test.each([
     { floating: { a: { inside: '10.0.0.1', outside: '203.0.113.8' }, b: { inside: '10.0.0.1', outside: '203.0.113.9' } } },
     'is in floating.a already'
   ],
+  ['gateways.b.ports', { gateways: { a: { ports: '1024-2047' }, b: { ports: '2047-3000' } } }, 'are in part those of gateways.a'],
+  ['gateways.a.ports', { sources: { s: source }, gateways: { a: { ports: '80-90' } } }, 'none of the ports of sources.s'],
   ['prefixes.a.inside', { prefixes: { a: { inside: '10.0.0.0/8', outside: '11.0.0.0/8' } } }, 'only IPv6'],
   ['prefixes.a.inside', { prefixes: { a: { inside: 'fd00::/80', outside: '2001:db8::/80' } } }, 'longer than 64'],
   ['prefixes.a.outside', { prefixes: { a: { inside: 'fd00::/48', outside: '2001:db8::/56' } } }, 'is not as long as'],

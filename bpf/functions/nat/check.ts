@@ -11,7 +11,13 @@ const POOL_MAX = 256
 const PREFIX_MAX = 64
 
 export function checkNat(config: NatConfig): Problem[] {
-  const problems = [...checkSources(config), ...checkForwards(config), ...checkFloating(config), ...checkPrefixes(config)]
+  const problems = [
+    ...checkSources(config),
+    ...checkForwards(config),
+    ...checkFloating(config),
+    ...checkPrefixes(config),
+    ...checkGateways(config)
+  ]
   return problems.length > 0 ? problems : checkSharing(config)
 }
 
@@ -118,6 +124,17 @@ function checkPrefixes({ prefixes = {} }: NatConfig): Problem[] {
   })
 }
 
+function checkGateways({ gateways = {}, sources = {} }: NatConfig): Problem[] {
+  const rows = Object.entries(gateways)
+  return rows.flatMap(([host, { ports }], n): Problem[] => {
+    const path = `gateways.${host}.ports`
+    const other = rows.slice(0, n).find(([, earlier]) => overlap(earlier.ports, ports))
+    if (other) return [{ path, message: `${ports} are in part those of gateways.${other[0]}`, hint: 'Give each gateway ports of its own.' }]
+    const idle = Object.entries(sources).find(([, row]) => !overlap(row.ports, ports))
+    return idle ? [{ path, message: `${ports} has none of the ports of sources.${idle[0]}, ${idle[1].ports}` }] : []
+  })
+}
+
 /** Ports that are the same to everybody cannot be shared by destination as well. */
 function checkSharing({ sources = {} }: NatConfig): Problem[] {
   const rows = Object.entries(sources)
@@ -137,6 +154,10 @@ function checkSharing({ sources = {} }: NatConfig): Problem[] {
 }
 
 function sharePorts(a: Source, b: Source): boolean {
-  const [[first, last], [begin, end]] = [parsePortRange(a.ports), parsePortRange(b.ports)]
-  return cidrOverlaps(a.pool, b.pool) && first <= end && begin <= last
+  return cidrOverlaps(a.pool, b.pool) && overlap(a.ports, b.ports)
+}
+
+function overlap(a: string, b: string): boolean {
+  const [[first, last], [begin, end]] = [parsePortRange(a), parsePortRange(b)]
+  return first <= end && begin <= last
 }

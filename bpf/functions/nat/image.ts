@@ -4,6 +4,7 @@
 import { derivedMac, formatIp, type Ip, type Prefix, parseCidr, parseIp } from '../../catalogue/addresses'
 import type { Entry, Image, Surroundings } from '../../catalogue/define'
 import { parsePortRange, protocolNumber } from '../../catalogue/fields'
+import { gatewayTables, ownPorts } from './gateways'
 import type { NatConfig } from './nat'
 
 /** Ports of all forwards together. */
@@ -12,13 +13,16 @@ export const FORWARDED_PORTS_MAX = 65_536
 export type Forward = NonNullable<NatConfig['forwards']>[string]
 export type Source = NonNullable<NatConfig['sources']>[string]
 
-export function natImage(config: NatConfig, { name }: Surroundings): Image {
+export function natImage(config: NatConfig, { name, host }: Surroundings): Image {
   const floating = Object.values(config.floating ?? {})
   const prefixes = Object.values(config.prefixes ?? {})
+  const forwards = Object.values(config.forwards ?? {}).flatMap(forwardEntries)
   return {
     maps: {
-      sources: Object.values(config.sources ?? {}).map(sourceEntry),
-      forwards: Object.values(config.forwards ?? {}).flatMap(forwardEntries),
+      sources: Object.values(config.sources ?? {}).map(row => sourceEntry(row, ownPorts(config, host, parsePortRange(row.ports)))),
+      forwards,
+      forwarded: config.gateways ? forwards.map(forwardedEntry) : [],
+      ...gatewayTables(config, name, host),
       floating: floating.flatMap(({ inside, outside }) => [
         { key: { address: inside, arrived: 0 }, value: outside },
         { key: { address: outside, arrived: 1 }, value: inside }
@@ -46,14 +50,18 @@ function addressesOf(prefix: Prefix): Ip[] {
   return Array.from({ length: sizeOf(prefix) }, (_, n) => ({ family: prefix.family, value: prefix.value + BigInt(n) }))
 }
 
-function sourceEntry({ source, pool, ports, endpoint_independent }: Source): Entry {
-  const [first_port, last_port] = parsePortRange(ports)
+function sourceEntry({ source, pool, endpoint_independent }: Source, [first_port, last_port] = [0, -1]): Entry {
   const prefix = parseCidr(pool)
   const value = { first: formatIp(prefix), addresses: sizeOf(prefix), first_port, ports: last_port - first_port + 1, endpoint_independent }
   return { key: source, value }
 }
 
-function forwardEntries({ address, protocol, ports, to_address, to_port }: Forward): Entry[] {
+interface ForwardEntry {
+  key: { address: string; port: number; protocol: number }
+  value: { address: string; port: number }
+}
+
+function forwardEntries({ address, protocol, ports, to_address, to_port }: Forward): ForwardEntry[] {
   if (protocol === undefined || ports === undefined)
     return [{ key: { address, port: 0, protocol: 0 }, value: { address: to_address, port: 0 } }]
   const [first, last] = parsePortRange(ports)
@@ -61,6 +69,11 @@ function forwardEntries({ address, protocol, ports, to_address, to_port }: Forwa
     key: { address, port: first + n, protocol: protocolNumber(protocol) },
     value: { address: to_address, port: (to_port ?? first) + n }
   }))
+}
+
+/** The inside end of a forward. */
+function forwardedEntry({ key, value }: ForwardEntry): Entry {
+  return { key: { ...value, protocol: key.protocol }, value: 1 }
 }
 
 /** RFC 6296 3.1: what the new prefix adds to the sum of an address is taken away elsewhere in it. */

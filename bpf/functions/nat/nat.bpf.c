@@ -32,6 +32,28 @@ static __always_inline int answered(void)
 	return BACK;
 }
 
+/* A packet of another gateway's leaves by OUTSIDE. */
+static __always_inline int to_gateway(struct __sk_buff *skb, const struct scratch *memory,
+				      __u32 port)
+{
+	if (!lead_on(skb, port, memory->gateway))
+		return CORE_MALFORMED;
+	count(NAT_LED_ON);
+	return port == INSIDE ? PASS : BACK;
+}
+
+/* The packet in scratch, which another host has led here from its inside: the router has it next.
+ * If its way outside leads back inside, it is not sent out first. */
+static __always_inline int translate_led_outward(struct __sk_buff *skb, struct scratch *memory)
+{
+	int verdict;
+
+	if (!is_outside_ip(&memory->packet.destination))
+		return PASS;
+	verdict = translate(skb, memory, INSIDE);
+	return verdict == BACK ? PASS : verdict;
+}
+
 /* What becomes of a packet that arrived at `port`. */
 __noinline int translate_packet(struct __sk_buff *skb, __u32 port)
 {
@@ -42,6 +64,7 @@ __noinline int translate_packet(struct __sk_buff *skb, __u32 port)
 	if (!memory)
 		return CORE_MALFORMED;
 	packet = &memory->packet;
+	memory->led = take_led(skb, port);
 	if (!parse_packet_apart(skb, packet))
 		return CORE_MALFORMED;
 	if (packet->ethertype == bpf_htons(ETH_P_ARP))
@@ -52,8 +75,13 @@ __noinline int translate_packet(struct __sk_buff *skb, __u32 port)
 		return port == INSIDE && answer_solicitation(skb, packet) ? answered() : PASS;
 	memory->source = packet->source;
 	memory->destination = packet->destination;
-	verdict = translate(skb, memory, port);
-	if (verdict == NAT_EXHAUSTED)
+	if (memory->led == LED_OUTWARD)
+		verdict = translate_led_outward(skb, memory);
+	else
+		verdict = translate(skb, memory, port);
+	if (verdict == LED)
+		return to_gateway(skb, memory, port);
+	if (verdict == NAT_EXHAUSTED && port == INSIDE)
 		return refuse(skb, packet);
 	return verdict == BACK ? turn_back(skb) : verdict;
 }

@@ -37,8 +37,10 @@ enum nat_counter {
 	 * answered.
 	 */
 	NAT_ANSWERED,
+	/* Packets that were led to the gateway that keeps their session. */
+	NAT_LED_ON,
 };
-#define COUNTERS_MAX (CORE_COUNTERS + 10)
+#define COUNTERS_MAX (CORE_COUNTERS + 11)
 
 #define NAT_PORT_INSIDE  0
 #define NAT_PORT_OUTSIDE 1
@@ -47,6 +49,7 @@ enum nat_counter {
 #define NAT_FORWARDS_MAX 1024
 #define NAT_FLOATING_MAX 16384
 #define NAT_PREFIXES_MAX 256
+#define NAT_GATEWAYS_MAX 64
 
 /* Transport protocol of `ports`; TCP, UDP and pings on every port if both are left out. */
 enum nat_forwards_protocol {

@@ -332,3 +332,122 @@ test('discovery passes, and the inside is told where outside addresses are', asy
 function quotedEnds(outcome: Outcome): Packet {
   return endsOf({ parsed: () => outcome.parsed() }, outcome.parsed().quoted!)
 }
+
+describe('on two gateways and a host that is none', () => {
+  const HOSTS = ['edge-1', 'edge-2', 'edge-3'] as const
+  const gateways = { 'edge-1': { ports: '20000-20049' }, 'edge-2': { ports: '20050-20099' } }
+  const { v4, v6 } = CONFIG.sources
+  const ROUTER = '02:00:00:00:00:aa'
+
+  /** The same function on each host. */
+  async function everywhere() {
+    const translators = await Promise.all(
+      HOSTS.map(async host => {
+        const tested = await loadFunction(nat, { ...CONFIG, sources: { v4, v6 }, gateways, max_sessions: 1024 }, { surroundings: { host } })
+        loaded.push(tested)
+        return [host, tested] as const
+      })
+    )
+    const on = Object.fromEntries(translators) as Record<(typeof HOSTS)[number], TestedFunction>
+    const macs = nat.places!({ gateways } as never, 'tested').outside!
+    const hostOf = (mac: string) => Object.keys(macs).find(host => macs[host]!.includes(mac)) as keyof typeof on | undefined
+    /** Brings what was led to another host there, as the network would. */
+    const arrive = (outcome: Outcome): [host: string | undefined, Outcome] => {
+      expect([outcome.port, outcome.counted.led_on]).toEqual(['outside', 1])
+      expect(outcome.parsed().eth.src).toBe(ROUTER)
+      const host = hostOf(outcome.parsed().eth.dst)
+      return [host, back(on[host!], outcome.bytes)]
+    }
+    return { on, arrive }
+  }
+  const sent = (src: string, dst: string) =>
+    src.includes(':') ? eth({ src: ROUTER }).ipv6({ src, dst }) : eth({ src: ROUTER }).ipv4({ src, dst })
+  const received = (src: string, dst: string) =>
+    src.includes(':') ? eth({ dst: ROUTER }).ipv6({ src, dst }) : eth({ dst: ROUTER }).ipv4({ src, dst })
+
+  test.each(FAMILIES)('IPv%i: each gateway gives its own ports, and a reply finds the one that has its session', async family => {
+    const { on, arrive } = await everywhere()
+    const [local, outside, remote] = [LOCAL[family], OUTSIDE[family], REMOTE[family]]
+    for (const [host, other, first] of [
+      ['edge-1', 'edge-2', 20_000],
+      ['edge-2', 'edge-3', 20_050]
+    ] as const) {
+      const { sport } = left(out(on[host], sent(local, remote).udp({ sport: 7, dport: 53 })), 'outside') as Packet
+      expect(sport).toBeGreaterThanOrEqual(first)
+      expect(sport).toBeLessThan(first + 50)
+      const reply = received(remote, outside).udp({ sport: 53, dport: sport })
+      const [there, outcome] = arrive(back(on[other], reply))
+      expect([there, left(outcome, 'inside')]).toEqual([host, { src: remote, sport: 53, dst: local, dport: 7 }])
+      expect(outcome.parsed().eth.dst).toBe(ROUTER)
+      const error = icmp(received(`${remote}9`, outside), 'unreachable').quote(ip(outside, remote).udp({ sport, dport: 53 }))
+      expect(left(arrive(back(on[other], error))[1], 'inside')).toMatchObject({ dst: local })
+    }
+    const stray = received(remote, outside).udp({ sport: 1, dport: 20_049 })
+    expect(left(arrive(back(on['edge-2'], stray))[1], 'inside')).toEqual({ no_mapping: 1 })
+  })
+
+  test.each(FAMILIES)(
+    'IPv%i: a host that is no gateway leads packets to that of their sender, whose router sends them out',
+    async family => {
+      const { on, arrive } = await everywhere()
+      const hosts = new Set<string>()
+      for (let n = 1; n < 30; n++) {
+        const local = family === 4 ? `10.0.7.${n}` : `fd00::7:${n}`
+        const packet = sent(local, REMOTE[family]).udp({ sport: 20_001, dport: 53 })
+        const [host, outcome] = arrive(out(on['edge-3'], packet))
+        hosts.add(host!)
+        expect(left(outcome, 'inside')).toEqual({ src: local, sport: 20_001, dst: REMOTE[family], dport: 53 })
+        expect(outcome.parsed().eth.dst).toBe(ROUTER)
+        expect(arrive(out(on['edge-3'], packet))[0]).toBe(host)
+      }
+      expect([...hosts].toSorted()).toEqual(['edge-1', 'edge-2'])
+    }
+  )
+
+  test.each(FAMILIES)('IPv%i: a forward has one gateway, wherever its client and its server are', async family => {
+    const { on, arrive } = await everywhere()
+    const [outside, remote, server] = [OUTSIDE[family], REMOTE[family], WEB[family]]
+    const request = received(remote, outside).tcp({ sport: 4000, dport: 8080 })
+    const [gateway, opened] = arrive(back(on['edge-3'], request))
+    expect(left(opened, 'inside')).toEqual({ src: remote, sport: 4000, dst: server, dport: 80 })
+    const answer = sent(server, remote).tcp({ sport: 80, dport: 4000, flags: 'SA', seq: 1, ack: 2 })
+    const [there, routed] = arrive(out(on['edge-3'], answer))
+    expect(there).toBe(gateway)
+    expect(left(out(on[there as 'edge-1'], routed.bytes), 'outside')).toEqual({ src: outside, sport: 8080, dst: remote, dport: 4000 })
+  })
+
+  test('an inside host on any host reaches another by its outside address', async () => {
+    const { on, arrive } = await everywhere()
+    const request = sent(LOCAL[4], OUTSIDE[4]).tcp({ sport: 20_007, dport: 8080 })
+    const follow = (first: Outcome) => {
+      let outcome = first
+      while (outcome.port === 'outside') [, outcome] = arrive(outcome)
+      return outcome
+    }
+    const asked = left(follow(out(on['edge-3'], request)), 'inside') as Packet
+    expect(asked).toMatchObject({ src: OUTSIDE[4], dst: WEB[4], dport: 80 })
+    const answer = sent(WEB[4], OUTSIDE[4]).tcp({ sport: 80, dport: asked.sport, flags: 'SA', seq: 1, ack: 2 })
+    expect(left(follow(out(on['edge-3'], answer)), 'inside')).toEqual({ src: OUTSIDE[4], sport: 8080, dst: LOCAL[4], dport: 20_007 })
+  })
+
+  test('later fragments follow the first to its gateway', async () => {
+    const { on, arrive } = await everywhere()
+    const { sport } = left(out(on['edge-1'], sent(LOCAL[4], REMOTE[4]).udp({ sport: 7, dport: 53 })), 'outside') as Packet
+    const reply = received(REMOTE[4], OUTSIDE[4]).udp({ sport: 53, dport: sport }).payload(3000)
+    for (const piece of fragments(reply, 1480)) {
+      const [host, outcome] = arrive(back(on['edge-2'], piece))
+      expect([host, outcome.port, outcome.parsed().ipv4]).toMatchObject(['edge-1', 'inside', { dst: LOCAL[4] }])
+    }
+  })
+
+  test('a gateway that leaves takes none but its own flows along', () => {
+    const three = { ...gateways, 'edge-3': { ports: '30000-30049' } }
+    const exits = (all: object): number[] => {
+      const { maps } = nat.image!({ ...CONFIG, gateways: all } as never, { name: 'n', host: 'other', generation: 1, ports: {} })
+      return (maps.gateways![0]!.value as { exits: number[] }).exits
+    }
+    const [before, after] = [exits(three), exits(gateways)]
+    expect(new Set(before)).toEqual(new Set([1, 2, 3]))
+    for (const [slot, gateway] of before.entries()) if (gateway !== 3) expect(after[slot]).toBe(gateway)
+  })
+})

@@ -6,6 +6,7 @@ import { defineFunction } from '../../catalogue/define'
 import { bool, choice, cidr, ip, optional, port, portRange, table } from '../../catalogue/fields'
 import { sessionFields, sessionSizes } from '../../core/session'
 import { checkNat } from './check'
+import { GATEWAYS_MAX, gatewayMacs } from './gateways'
 import { FORWARDED_PORTS_MAX, natImage, outsideAddresses } from './image'
 
 const config = {
@@ -68,6 +69,18 @@ const config = {
       }
     })
   ),
+  gateways: optional(
+    table({
+      doc: 'Where the NAT is on several hosts: those that keep sessions, by name. Others lead their packets to one of these. Left out: every host keeps sessions of its own, and an outside address belongs on one host.',
+      max: GATEWAYS_MAX,
+      fields: {
+        ports: portRange({
+          doc: 'The outside ports and echo identifiers that the host gives to sessions, as far as a row of `sources` has them. No other host has any of them.',
+          example: '1024-32767'
+        })
+      }
+    })
+  ),
   pass_unmapped: bool({
     doc: 'Whether what comes to an outside address and belongs to nothing passes unchanged, as to a router behind that has the address itself; else it is dropped.',
     default: false
@@ -91,13 +104,22 @@ export const nat = defineFunction('nat', {
     collision: 'Packets from outside whose session inside is another one already.',
     sessions_opened: 'Sessions that were begun.',
     hairpinned: 'Packets from the inside to the inside by way of an outside address.',
-    answered: 'ARP requests and neighbour solicitations for outside addresses, asked from inside and answered.'
+    answered: 'ARP requests and neighbour solicitations for outside addresses, asked from inside and answered.',
+    led_on: 'Packets that were led to the gateway that keeps their session.'
   },
   check: checkNat,
   image: natImage,
   adds: config => ({ outside: outsideAddresses(config) }),
+  places: (config, name) => ({ outside: gatewayMacs(config, name) }),
   sizes: config => {
     const { sessions4, sessions6 } = sessionSizes(config)
-    return { sessions4: sessions4!, sessions6: sessions6!, claims4: sessions4!, claims6: sessions6!, forwards: FORWARDED_PORTS_MAX }
+    return {
+      sessions4: sessions4!,
+      sessions6: sessions6!,
+      claims4: sessions4!,
+      claims6: sessions6!,
+      forwards: FORWARDED_PORTS_MAX,
+      forwarded: config.gateways ? FORWARDED_PORTS_MAX : 1
+    }
   }
 })

@@ -126,6 +126,8 @@ struct scratch {
 	struct source rule;
 	struct endpoint to;
 	bool hairpins;
+	__u32 gateway; /* that keeps the session: see gateways.h */
+	__s32 led;     /* how another host has led it here: enum leading; negative: none has */
 };
 
 #include "scratch.h"

@@ -6,11 +6,13 @@
 #include "claims.h"
 #include "fixed.h"
 #include "fragments.h"
+#include "gateways.h"
 
 /* What becomes of a packet: one of these, or the counter under which it is dropped. */
 enum verdict {
 	PASS = -1,
 	BACK = -2, /* it leaves by the port by which it came */
+	LED = -3,  /* it goes to scratch.gateway */
 };
 
 /*
@@ -251,6 +253,47 @@ static __always_inline int judge_unmapped(const ip_t *address, int verdict)
 	return config && !config->pass_unmapped && is_outside_ip(address) ? verdict : PASS;
 }
 
+/* Where a packet's outside end is led inside. */
+static __always_inline const struct inside_end *lookup_forward(const ip_t *address, port_t port,
+							       protocol_t protocol)
+{
+	const struct inside_end *to = NULL;
+
+	if (port && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP))
+		to = lookup_port_forward(address, port, protocol);
+	return to ?: lookup_port_forward(address, 0, 0);
+}
+
+/* Whether a packet from inside is of another gateway, which is put into scratch. */
+static __always_inline bool leads_outward(struct scratch *memory, const ip_t *address, port_t port,
+					  protocol_t protocol)
+{
+	memory->gateway = gateway_of_inside(address, port, protocol);
+	return memory->gateway;
+}
+
+/* The same of one to an outside end. What has been led here is led no further. */
+static __always_inline bool leads_inward(struct scratch *memory, const ip_t *address, port_t port,
+					 const struct inside_end *to)
+{
+	if (memory->led == LED_INWARD || (!to && !is_outside_ip(address)))
+		return false;
+	memory->gateway = gateway_of_outside(to, port);
+	return memory->gateway;
+}
+
+/* Whether another gateway has the session of the packet that an error quotes. */
+static __always_inline bool leads_error(struct scratch *memory, __u32 arrived)
+{
+	const struct packet *quoted = &memory->quoted;
+
+	if (arrived == INSIDE)
+		return leads_outward(memory, &quoted->destination, quoted->destination_port,
+				     quoted->protocol);
+	return leads_inward(memory, &quoted->source, quoted->source_port,
+			    lookup_forward(&quoted->source, quoted->source_port, quoted->protocol));
+}
+
 /* An ICMP error is of the session of the packet that it quotes, whose sender it goes to. */
 __noinline int translate_error(struct __sk_buff *skb, __u32 arrived)
 {
@@ -288,6 +331,9 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 arrived)
 			lookup_fixed(arrived == INSIDE ? &quoted->destination : &quoted->source,
 				     arrived, &memory->to.address);
 	}
+	if (!known && ip_equals(&quoted->source, &error->destination) &&
+	    leads_error(memory, arrived))
+		return LED;
 	if (!known && arrived == INSIDE)
 		return lookup_source(&error->source) ? NAT_NO_SESSION : PASS;
 	if (!known)
@@ -310,6 +356,8 @@ __noinline int open_outward(struct __sk_buff *skb)
 	if (!memory)
 		return CORE_MALFORMED;
 	packet = &memory->packet;
+	if (leads_outward(memory, &packet->source, session_source_port(packet), packet->protocol))
+		return LED;
 	rule = lookup_source(&packet->source);
 	if (!rule)
 		return PASS;
@@ -365,16 +413,6 @@ __noinline int translate_outward(struct __sk_buff *skb)
 	return rewrite_end(skb, packet, SOURCE, &memory->to) ? PASS : CORE_MALFORMED;
 }
 
-static __always_inline const struct inside_end *lookup_forward(const struct packet *packet)
-{
-	const struct inside_end *to = NULL;
-
-	if (!is_icmp(packet) && packet->fragment != LATER_FRAGMENT)
-		to = lookup_port_forward(&packet->destination, packet->destination_port,
-					 packet->protocol);
-	return to ?: lookup_port_forward(&packet->destination, 0, 0);
-}
-
 /* Writes the inside end into scratch.key, of which all else is as in scratch.claim. */
 static __always_inline void lead_inside(struct __sk_buff *skb, struct scratch *memory,
 					const struct inside_end *to)
@@ -404,7 +442,9 @@ __noinline int open_inward(struct __sk_buff *skb)
 	if (!memory)
 		return CORE_MALFORMED;
 	packet = &memory->packet;
-	to = lookup_forward(packet);
+	to = lookup_forward(&packet->destination, packet->destination_port, packet->protocol);
+	if (leads_inward(memory, &packet->destination, packet->destination_port, to))
+		return LED;
 	if (!to)
 		return judge_unmapped(&packet->destination, packet->fragment == LATER_FRAGMENT
 								    ? NAT_FRAGMENT
@@ -460,14 +500,17 @@ __noinline int translate_inward(struct __sk_buff *skb)
 	return rewrite_end(skb, packet, DESTINATION, &memory->to) ? PASS : CORE_MALFORMED;
 }
 
-/* Translates a later fragment as the first of its packet was. PASS, BACK, or NAT_FRAGMENT: that is
- * not known. */
+/* What later fragments do where the first was led to a gateway. */
+#define LEAVES_TO 2
+
+/* Translates a later fragment as the first of its packet was. PASS, BACK, LED, or NAT_FRAGMENT:
+ * that is not known. */
 __noinline int follow_fragment(struct __sk_buff *skb)
 {
 	struct scratch *memory = lookup_scratch();
 	const struct translation *known;
 	struct endpoint source = {}, destination = {};
-	bool back;
+	__u32 leaves;
 
 	if (!memory)
 		return CORE_MALFORMED;
@@ -476,11 +519,15 @@ __noinline int follow_fragment(struct __sk_buff *skb)
 		return NAT_FRAGMENT;
 	source.address = known->source;
 	destination.address = known->destination;
-	back = known->leaves == arrived_at(skb);
+	leaves = known->leaves;
 	if (!rewrite_end(skb, &memory->packet, SOURCE, &source) ||
 	    !rewrite_end(skb, &memory->packet, DESTINATION, &destination))
 		return CORE_MALFORMED;
-	return back ? BACK : PASS;
+	if (leaves >= LEAVES_TO) {
+		memory->gateway = leaves - LEAVES_TO;
+		return LED;
+	}
+	return leaves == arrived_at(skb) ? BACK : PASS;
 }
 
 static __always_inline int translate_towards(struct __sk_buff *skb, const struct packet *packet,
@@ -489,6 +536,13 @@ static __always_inline int translate_towards(struct __sk_buff *skb, const struct
 	if (is_icmp_error(packet))
 		return translate_error(skb, arrived);
 	return arrived == INSIDE ? translate_outward(skb) : translate_inward(skb);
+}
+
+static __always_inline __u32 leaving(const struct scratch *memory, int verdict, __u32 arrived)
+{
+	if (verdict == LED)
+		return LEAVES_TO + memory->gateway;
+	return verdict == BACK ? arrived : !arrived;
 }
 
 /* Translates the packet in scratch. */
@@ -510,7 +564,7 @@ static __always_inline int translate(struct __sk_buff *skb, struct scratch *memo
 			verdict = BACK;
 	}
 	if (verdict < 0 && packet->fragment == FIRST_FRAGMENT &&
-	    !learn_translation(skb, verdict == BACK ? arrived : !arrived))
+	    !learn_translation(skb, leaving(memory, verdict, arrived)))
 		return CORE_NO_ROOM;
 	return verdict;
 }

@@ -110,14 +110,24 @@ describe('next hops share the flows to a destination', () => {
   test('the same way in whatever order they are written', () => {
     const routes = (vias: string[]) => Object.fromEntries(vias.map((via, n) => [`r${n}`, { destination: '192.0.2.0/24', via }]))
     const image = (vias: string[]) =>
-      router.image!(valid({ interfaces: { web }, routes: routes(vias) }), { name: 'r', generation: 1, ports: { web: { number: 0 } } })
+      router.image!(valid({ interfaces: { web }, routes: routes(vias) }), {
+        name: 'r',
+        host: 'here',
+        generation: 1,
+        ports: { web: { number: 0 } }
+      })
     expect(image(['10.0.1.7', '10.0.1.8', '10.0.1.9'])).toEqual(image(['10.0.1.9', '10.0.1.7', '10.0.1.8']))
   })
 
   test('and every destination with the same next hops uses the same set of them', () => {
     const row = (n: number) => ['10.0.1.7', '10.0.1.8'].map((via, m) => [`r${n}-${m}`, { destination: `192.0.${n}.0/24`, via }])
     const routes = Object.fromEntries([2, 3, 4].flatMap(row))
-    const { maps } = router.image!(valid({ interfaces: { web }, routes }), { name: 'r', generation: 1, ports: { web: { number: 0 } } })
+    const { maps } = router.image!(valid({ interfaces: { web }, routes }), {
+      name: 'r',
+      host: 'here',
+      generation: 1,
+      ports: { web: { number: 0 } }
+    })
     expect(maps.next_hops).toHaveLength(BUCKETS)
   })
 })
@@ -134,6 +144,7 @@ test('10,000 routes and 1,000 known neighbours are checked, and fit the tables',
   const { maps } = readObject(readFileSync(join(__dirname, '../../build/router.bpf.o')))
   const image = router.image!(valid({ interfaces: { web, db }, routes }), {
     name: 'r',
+    host: 'here',
     generation: 1,
     ports: { web: port, db: { number: 1 } }
   })
