@@ -19,10 +19,18 @@ export const sessionFields = {
   other_timeout: duration({ doc: 'Silence after which a session of another protocol, SCTP included, is forgotten.', default: '10m' })
 } as const
 
-/** An LRU map forgets early when it is almost full, as each CPU keeps some free entries to itself: twice the room gives the promised number. */
-const ROOM = 2
+/** What an LRU map must have for more than the promised number, where that is large: 128 free entries for each of as many CPUs as hosts have. */
+const SPARE_MAX = 32_768
+
+/**
+ * The size of an LRU map that is to hold so many entries. It begins to forget when it has no more free entries to hand out, and each CPU keeps up to
+ * 128 of those to itself: half of them at most, where the map is small.
+ */
+export function lruSize(entries: number): number {
+  return entries + Math.min(entries, SPARE_MAX)
+}
 
 /** The sizes of the maps `sessions4` and `sessions6`. */
 export function sessionSizes({ max_sessions }: { max_sessions: number }): Record<string, number> {
-  return { sessions4: ROOM * max_sessions, sessions6: ROOM * max_sessions }
+  return { sessions4: lruSize(max_sessions), sessions6: lruSize(max_sessions) }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs packets through a function as the kernel does (BPF_PROG_TEST_RUN), with maps of its own and a probe behind every port. Nothing is attached or pinned.
 
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import type { BpfMap } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
 import { noteCounted } from './counted'
@@ -67,12 +69,16 @@ export interface TestedFunction {
   send(frame: Frame | Uint8Array, arrival?: Arrival): Outcome
   /** Nanoseconds per run, the probe included. Every run finds the frame as the last one has left it. */
   measure(frame: Frame | Uint8Array, arrival?: Arrival, repeat?: number): number
+  /** The same with the frame, UDP over IPv4, of another flow in every run: `count` of them, numbered from 0. */
+  measureFlows(frame: Frame, arrival: Arrival, count: number): number
   /** Makes the maps hold what the configuration wants, as the agent does: puts, commits, deletes. */
   apply(config: Record<string, unknown>, surroundings?: Partial<Surroundings>): void
   /** A workload port: `went` names it. */
   addWorkload(id: number, mac?: string): void
   /** A map of the function, or one of the road's. */
   table(name: string): Table
+  /** Bytes that the kernel has set aside for such a map. */
+  memory(name: string): number
   counters(): Record<string, number>
   close(): void
 }
@@ -152,6 +158,11 @@ class Tested implements TestedFunction {
     return this.starter.program('starter').testRun({ data: bytesOf(frame), context, repeat }).durationNs
   }
 
+  measureFlows(frame: Frame, arrival: Arrival, count: number): number {
+    const context = this.contextOf({ ...arrival, mark: 0 })
+    return this.starter.program('flows').testRun({ data: frame.bytes(), context, repeat: count }).durationNs
+  }
+
   apply(config: Record<string, unknown>, surroundings?: Partial<Surroundings>): void {
     this.instance.apply(config, surroundings)
   }
@@ -164,6 +175,10 @@ class Tested implements TestedFunction {
 
   table(name: string): Table {
     return this.instance.table(name)
+  }
+
+  memory(name: string): number {
+    return memoryOf(this.instance.object.maps.get(name)!)
   }
 
   counters(): Record<string, number> {
@@ -189,6 +204,17 @@ class Tested implements TestedFunction {
     if (number < 0) throw new Error(`${kind.kind} has no port ${port}: it has ${names.join(', ')}`)
     return encodeContext({ cb: [(INSTANCE << 16) | number, hops << 8, workload, peer, scratch], mark, gso_size })
   }
+}
+
+/** As the kernel tells it of every descriptor of a map. */
+function memoryOf({ info: { id } }: BpfMap): number {
+  const descriptors = readdirSync('/proc/self/fdinfo').map(fd => `/proc/self/fdinfo/${fd}`)
+  for (const path of descriptors.filter(existsSync)) {
+    const said = readFileSync(path, 'utf8')
+    const bytes = /^memlock:\s*(\d+)$/m.exec(said)?.[1]
+    if (bytes !== undefined && new RegExp(`^map_id:\\s*${id}$`, 'm').test(said)) return Number(bytes)
+  }
+  throw new Error(`no descriptor of this process is of the map ${id}`)
 }
 
 function bytesOf(frame: Frame | Uint8Array): Uint8Array {

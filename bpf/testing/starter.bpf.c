@@ -3,14 +3,42 @@
 // that it is for.
 #include "tunnel.h"
 
+#define FLOWS_PER_HOST_BITS 12
+#define FIRST_PORT	    1024
+
+struct headers {
+	struct iphdr ip;
+	struct udphdr udp;
+};
+
 /* Anew in each of many runs: a repeated BPF_PROG_TEST_RUN keeps what the last run left in cb[].
  * skb->priority is cb[0]. */
-SEC("tc") int starter(struct __sk_buff *skb)
+static __always_inline int start(struct __sk_buff *skb)
 {
 	skb->cb[0] = skb->priority;
 	skb->cb[1] = 0;
 	bpf_tail_call(skb, &panel, 0);
 	return drop(skb, CORE_MISSING);
+}
+
+SEC("tc") int starter(struct __sk_buff *skb)
+{
+	return start(skb);
+}
+
+/* Makes the packet, UDP over IPv4, one of another flow in every run. The mark is the number of the
+ * next: hosts of 10/8 each speak to a host of 198/8, from 4,096 ports. */
+SEC("tc") int flows(struct __sk_buff *skb)
+{
+	struct headers *headers = (void *)(long)skb->data + L3_OFFSET;
+	__u32 flow = skb->mark++, host = flow >> FLOWS_PER_HOST_BITS;
+
+	if ((void *)(headers + 1) > (void *)(long)skb->data_end)
+		return drop(skb, CORE_MALFORMED);
+	headers->ip.saddr = bpf_htonl(10 << 24 | host);
+	headers->ip.daddr = bpf_htonl(198 << 24 | host);
+	headers->udp.source = bpf_htons(FIRST_PORT + (flow & ((1 << FLOWS_PER_HOST_BITS) - 1)));
+	return start(skb);
 }
 
 /* As it comes out of a tunnel whose other end is in the same kernel: is_encapsulated() of resize.h.

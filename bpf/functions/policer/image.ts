@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import type { Image, Value } from '../../catalogue/define'
 import { bitsPerSecond, nanoseconds } from '../../catalogue/fields'
+import { lruSize } from '../../core/session'
 import { CLASSES, classesOf, DIRECTIONS, type Limit, type Limits } from './limit'
 
 const SECOND = 1_000_000_000n
@@ -55,13 +56,10 @@ function limitId(...names: string[]): bigint {
 
 /** Of all ports that share a policer on one host; what is not IP has one even where limits are per flow. */
 const PORT_BUCKETS = 16_384
-/** An LRU map forgets early when it is almost full. */
-const ROOM = 2
-
 export function bucketSizes({ limits, max_flows }: Config): Record<string, number> {
   const all = Object.values(limits).filter(({ rate, packet_rate }) => rate !== undefined || packet_rate !== undefined)
   return {
     port_buckets: all.length > 0 ? PORT_BUCKETS : 1,
-    flow_buckets: all.some(({ per }) => per === 'flow') ? ROOM * max_flows : 1
+    flow_buckets: all.some(({ per }) => per === 'flow') ? lruSize(max_flows) : 1
   }
 }
