@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The figures that inkev must reach, each computed from one run's medians.
 
+import { COMPARISONS, type Comparison, OWN_KIND, ROW_TARGET } from './kinds'
 import type { Mode, Sample } from './measure'
+import type { SessionTable } from './sessions'
 import type { Passage } from './stitching'
 
 /** Samples of one scenario and mode, a round each. */
@@ -10,6 +12,9 @@ export type Rounds = Record<string, Partial<Record<Mode, Sample[]>>>
 /** What the parts of a benchmark hand over; a part that did not run is absent, and so are its figures. */
 export interface Results {
   traffic?: Rounds
+  /** The kinds of the catalogue and what they are compared with. */
+  catalogue?: Rounds
+  sessions?: SessionTable[]
   passages?: Passage[]
   /** Milliseconds that the writes of one re-stitch take in the kernel. */
   restitchKernelMs?: number
@@ -56,8 +61,13 @@ export function overhead(rounds: Rounds, scenario: string, limit: string): numbe
 
 export const OWN = { bridged: 'inkev, one network', routed: 'inkev, routed', across: 'inkev, two hosts' }
 
+/** What `own` takes beyond the limit as a part of what the reference takes beyond it. */
+export function overheadShare(rounds: Rounds, own: string, reference: string, limit: string): number {
+  return overhead(rounds, own, limit) / overhead(rounds, reference, limit)
+}
+
 function trafficFigures(rounds: Rounds): Figure[] {
-  const share = (own: string, reference: string, limit: string) => overhead(rounds, own, limit) / overhead(rounds, reference, limit)
+  const share = (own: string, reference: string, limit: string) => overheadShare(rounds, own, reference, limit)
   const times = (name: string, of: string, to: string, mode: Mode, target: number): Figure => {
     return { name, value: ratio(rounds, of, to, mode), target, unit: '×', bound: '≥' }
   }
@@ -81,6 +91,36 @@ function trafficFigures(rounds: Rounds): Figure[] {
   ]
 }
 
+/** The path without anything between client and server. */
+export const BARE = 'bare veth'
+
+function comparisonFigures(rounds: Rounds, { own, peer, overhead, newConnections }: Comparison): Figure[] {
+  const share = overheadShare(rounds, own, peer, BARE)
+  const found: Figure[] = [{ name: `${own}: overhead by ${peer}`, value: share, target: overhead, unit: '×', bound: '≤' }]
+  if (newConnections === undefined) return found
+  const value = ratio(rounds, own, peer, 'crr')
+  return [...found, { name: `${own}: new connections by ${peer}`, value, target: newConnections, unit: '×', bound: '≥' }]
+}
+
+function catalogueFigures(rounds: Rounds): Figure[] {
+  const row = ratio(rounds, OWN_KIND.row, OWN_KIND.firewall(1), 'rr')
+  return [
+    ...COMPARISONS.flatMap(comparison => comparisonFigures(rounds, comparison)),
+    { name: `${OWN_KIND.row}: RR by one`, value: row, target: ROW_TARGET, unit: '×', bound: '≥' }
+  ]
+}
+
+export const MEBIBYTE = 2 ** 20
+
+/** A table that is to hold 1 M sessions. */
+function sessionFigures({ kind, sessions, bytes, lost }: SessionTable): Figure[] {
+  if (sessions !== 1_000_000) return []
+  return [
+    { name: `${kind}: memory of 1 M sessions`, value: bytes / MEBIBYTE, target: 256, unit: 'MiB', bound: '≤' },
+    { name: `${kind}: sessions lost of 1 M`, value: lost, target: 0, unit: 'sessions', bound: '≤' }
+  ]
+}
+
 /** Nanoseconds that each function of the longest row adds to that of one. */
 export function hopNs(passages: Passage[]): number {
   const [one, longest] = [passages[0]!, passages.at(-1)!]
@@ -88,8 +128,22 @@ export function hopNs(passages: Passage[]): number {
 }
 
 /** Every figure that the results hold, in the order of the design's table. */
-export function figures({ traffic, passages, restitch, restitchKernelMs, functionCreateMs, terraform, providerStart }: Results): Figure[] {
-  const found: Figure[] = traffic ? trafficFigures(traffic) : []
+export function figures({
+  traffic,
+  catalogue,
+  sessions,
+  passages,
+  restitch,
+  restitchKernelMs,
+  functionCreateMs,
+  terraform,
+  providerStart
+}: Results): Figure[] {
+  const found: Figure[] = [
+    ...(traffic ? trafficFigures(traffic) : []),
+    ...(catalogue ? catalogueFigures(catalogue) : []),
+    ...(sessions ?? []).flatMap(sessionFigures)
+  ]
   const ceiling = (name: string, value: number | undefined, target: number, unit: string) => {
     if (value !== undefined) found.push({ name, value, target, unit, bound: '≤' })
   }

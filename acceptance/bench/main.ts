@@ -10,17 +10,22 @@ import { run } from '../lab/process'
 import { PROJECT } from '../lab/project'
 import { functionCreateMs, providerStartMs, restitch, terraformSeconds } from './control'
 import { figures, isMet, type Results } from './figures'
+import { kindReferences } from './kind-references'
+import { kindScenarios } from './kind-tenants'
 import { ownScenarios } from './own'
+import { references } from './references'
 import { chart, type Machine, markdown, plainText } from './report'
+import { measureSessions } from './sessions'
 import { measureStitching } from './stitching'
 import { measureTraffic } from './traffic'
 
 const USAGE = `Usage: npm run bench -- [PART …] [--rounds N] [--ms N] [--ports N,…] [--write]
 
-  PART         traffic, stitching, control, terraform, provider (default: all of them)
+  PART         traffic, catalogue, sessions, stitching, control, terraform, provider (default: all of them)
   --rounds N   rounds of each traffic scenario (default 5)
-  --ms N       milliseconds of each traffic measurement (default 1000)
+  --ms N       milliseconds of each traffic measurement (default 500)
   --ports N,…  sizes of the terraform configurations (default 100)
+  --sessions N,…  sizes of the session tables (default 10000,100000,1000000)
   --write      replace docs/benchmarks.md, docs/benchmarks.json and docs/benchmarks.svg`
 
 const start = performance.now()
@@ -39,17 +44,27 @@ function machine(): Machine {
   }
 }
 
-async function compileClient(): Promise<string> {
-  const target = join(PROJECT, '.cache/rr')
+/** The path of a program that is made of one C file beside this one. */
+async function compiled(name: string, ...libraries: string[]): Promise<string> {
+  const target = join(PROJECT, '.cache', name)
   mkdirSync(join(PROJECT, '.cache'), { recursive: true })
-  await run(['cc', '-O2', '-Wall', '-o', target, join(PROJECT, 'acceptance/bench/rr.c')])
+  await run(['cc', '-O2', '-Wall', '-o', target, join(PROJECT, `acceptance/bench/${name}.c`), ...libraries])
   return target
 }
 
 /** Each part fills in its share of the results. */
 const PARTS: Record<string, (lab: Lab, options: Options, results: Results) => Promise<void>> = {
   traffic: async (lab, { rounds, milliseconds }, results) => {
-    results.traffic = await measureTraffic({ rounds, milliseconds, rr: await compileClient(), lab, say })
+    const rr = await compiled('rr')
+    results.traffic = await measureTraffic({ references, own: ownScenarios }, { rounds, milliseconds, rr, lab, say })
+  },
+  catalogue: async (lab, { rounds, milliseconds }, results) => {
+    const [rr, inspector] = [await compiled('rr'), await compiled('inspector', '-lnetfilter_queue')]
+    const compared = { references: kindReferences(inspector), own: kindScenarios }
+    results.catalogue = await measureTraffic(compared, { rounds, milliseconds, rr, lab, say })
+  },
+  sessions: async (_lab, { sessions }, results) => {
+    results.sessions = await measureSessions(sessions, SESSION_ROUNDS)
   },
   stitching: async (_lab, { rounds }, results) => {
     Object.assign(results, await measureStitching(rounds))
@@ -75,22 +90,33 @@ interface Options {
   rounds: number
   milliseconds: number
   ports: number[]
+  sessions: number[]
 }
+
+/** A round fills every table anew, which takes seconds. */
+const SESSION_ROUNDS = 3
 
 function read(): { parts: string[]; options: Options; write: boolean } | undefined {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       rounds: { type: 'string', default: '5' },
-      ms: { type: 'string', default: '1000' },
+      ms: { type: 'string', default: '500' },
       ports: { type: 'string', default: '100' },
+      sessions: { type: 'string', default: '10000,100000,1000000' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
   })
   const unknown = positionals.find(part => !(part in PARTS))
   if (values.help || unknown) return undefined
-  const options = { rounds: Number(values.rounds), milliseconds: Number(values.ms), ports: values.ports.split(',').map(Number) }
+  const numbers = (list: string) => list.split(',').map(Number)
+  const options = {
+    rounds: Number(values.rounds),
+    milliseconds: Number(values.ms),
+    ports: numbers(values.ports),
+    sessions: numbers(values.sessions)
+  }
   return { parts: positionals.length > 0 ? positionals : Object.keys(PARTS), options, write: values.write }
 }
 

@@ -4,7 +4,7 @@
 import { LoadedObject } from '@inkev/bpf/testing/instance'
 import { native } from '@inkev/native'
 import { Namespace } from '../lab/namespace'
-import { run } from '../lab/process'
+import { type RunningProgram, run } from '../lab/process'
 
 /** A client and a server that reach each other over what is to be measured. */
 export interface Scenario {
@@ -15,7 +15,7 @@ export interface Scenario {
 }
 
 /** A namespace of a reference, known to `ip netns` by its name. */
-class NamedNamespace extends Namespace {
+export class NamedNamespace extends Namespace {
   constructor(readonly name: string) {
     super(['nsenter', `--net=/run/netns/${name}`, '--'])
   }
@@ -30,6 +30,7 @@ class NamedNamespace extends Namespace {
 export class Scope {
   private readonly made: string[] = []
   private readonly attached: { close(): void }[] = []
+  private readonly running: RunningProgram[] = []
 
   constructor(private readonly prefix: string) {}
 
@@ -48,7 +49,15 @@ export class Scope {
     this.attached.push(netns, ...links, object)
   }
 
+  /** Starts a program that runs until the references are removed, and waits until it says that it is ready. */
+  async start(namespace: NamedNamespace, command: string[]): Promise<void> {
+    const program = namespace.start(command)
+    this.running.push(program)
+    await program.says('ready')
+  }
+
   async down(): Promise<void> {
+    for (const program of this.running.splice(0)) await program.stop('SIGKILL')
     for (const each of this.attached.splice(0)) each.close()
     for (const namespace of this.made.splice(0)) await run(['ip', 'netns', 'del', namespace])
   }
@@ -61,7 +70,7 @@ interface End {
   address?: string
 }
 
-async function link(a: End, b: End): Promise<void> {
+export async function link(a: End, b: End): Promise<void> {
   const pair = `ip link add ${a.device} netns ${a.namespace.name} type veth peer name ${b.device} netns ${b.namespace.name}`
   await run(pair.split(' '))
   for (const { namespace, device, address } of [a, b]) {
@@ -100,7 +109,7 @@ async function routerNamespace(namespace: NamedNamespace): Promise<void> {
   )
 }
 
-async function veth(scope: Scope): Promise<Scenario> {
+export async function veth(scope: Scope): Promise<Scenario> {
   const [client, server] = [await scope.make('c'), await scope.make('s')]
   await link({ namespace: client, device: 'eth0', address: '10.9.1.1/24' }, { namespace: server, device: 'eth0', address: '10.9.1.2/24' })
   return { client, server, address: '10.9.1.2' }
@@ -188,8 +197,10 @@ async function leastOverlay(scope: Scope): Promise<Scenario> {
   return { client: ends[0]!, server: ends[1]!, address: '10.9.1.2' }
 }
 
-/** Builders by name; each wants a scope with a prefix of its own. */
-export const references: Record<string, (scope: Scope) => Promise<Scenario>> = {
+/** Builds a reference in a scope with a prefix of its own. */
+export type Builder = (scope: Scope) => Promise<Scenario>
+
+export const references: Record<string, Builder> = {
   'bare veth': veth,
   'bare underlay': veth,
   'Linux bridge': linuxBridge,

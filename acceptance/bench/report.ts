@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a benchmark is told: a table for the terminal, Markdown and an SVG chart for the reader. Pure.
 
-import { type Figure, figures, isMet, median, medianRate, type Results, type Rounds } from './figures'
-import type { Mode } from './measure'
+import {
+  BARE,
+  type Figure,
+  figures,
+  isMet,
+  MEBIBYTE,
+  median,
+  medianRate,
+  overhead,
+  overheadShare,
+  type Results,
+  type Rounds,
+  ratio
+} from './figures'
+import { COMPARISONS, type Comparison } from './kinds'
+import { MODES, type Mode } from './measure'
+import type { SessionTable } from './sessions'
 
 export interface Machine {
   cpu: string
@@ -13,12 +28,11 @@ export interface Machine {
   load: number
 }
 
-const MODES: Record<Mode, { title: string; format: (rate: number) => string }> = {
+const WRITTEN: Record<Mode, { title: string; format: (rate: number) => string }> = {
   rr: { title: 'Request/response', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
   crr: { title: 'New connections', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
   bulk: { title: 'Bulk', format: rate => `${(rate / 1e9).toFixed(1)} Gbit/s` }
 }
-const modes = Object.keys(MODES) as Mode[]
 
 function number(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(2)
@@ -26,21 +40,50 @@ function number(value: number): string {
 
 function figureRow(figure: Figure): string[] {
   const { name, value, unit, bound, target } = figure
-  return [name, `${number(value)} ${unit}`, `${bound} ${target} ${unit}`, isMet(figure) ? 'met' : 'missed']
+  return [name, `${number(value)} ${unit}`, `${bound} ${Number(target.toFixed(2))} ${unit}`, isMet(figure) ? 'met' : 'missed']
 }
 
 function trafficRow(rounds: Rounds, scenario: string): string[] {
-  const rates = modes.map(mode => (rounds[scenario]?.[mode] ? MODES[mode].format(medianRate(rounds, scenario, mode)) : '–'))
+  const rates = MODES.map(mode => (rounds[scenario]?.[mode] ? WRITTEN[mode].format(medianRate(rounds, scenario, mode)) : '–'))
   const percentile = (key: 'p50' | 'p99') => `${number(median((rounds[scenario]?.rr ?? []).map(sample => sample[key]!)))} µs`
   return [scenario, ...rates, percentile('p50'), percentile('p99')]
 }
 
-function tables(results: Results): { head: string[]; rows: string[][] }[] {
-  const found = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
-  const { traffic, passages, terraform } = results
-  if (traffic) {
-    const head = ['scenario', ...modes.map(mode => MODES[mode].title), 'RR p50', 'RR p99']
-    found.push({ head, rows: Object.keys(traffic).map(scenario => trafficRow(traffic, scenario)) })
+interface Table {
+  head: string[]
+  rows: string[][]
+}
+
+function ratesOf(rounds: Rounds): Table {
+  const head = ['scenario', ...MODES.map(mode => WRITTEN[mode].title), 'RR p50', 'RR p99']
+  return { head, rows: Object.keys(rounds).map(scenario => trafficRow(rounds, scenario)) }
+}
+
+function comparisonRow(rounds: Rounds, { own, peer }: Comparison): string[] {
+  const µs = (scenario: string) => `${number(overhead(rounds, scenario, BARE))} µs`
+  const times = MODES.map(mode => `${number(ratio(rounds, own, peer, mode))} ×`)
+  return [own, peer, µs(own), µs(peer), `${number(overheadShare(rounds, own, peer, BARE))} ×`, ...times]
+}
+
+function comparisons(rounds: Rounds): Table {
+  const head = ['kind', 'reference', 'overhead', 'of the reference', 'share', ...MODES.map(mode => WRITTEN[mode].title)]
+  return { head, rows: COMPARISONS.map(comparison => comparisonRow(rounds, comparison)) }
+}
+
+function sessionRow({ kind, sessions, openNs, knownNs, bytes }: SessionTable): string[] {
+  const rate = (ns: number) => WRITTEN.rr.format(1e9 / ns)
+  const memory = [`${number(bytes / MEBIBYTE)} MiB`, `${(bytes / sessions).toFixed(0)} B`]
+  return [kind, sessions.toLocaleString('en'), rate(openNs), rate(knownNs), ...memory]
+}
+
+function tables(results: Results): Table[] {
+  const found: Table[] = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
+  const { traffic, catalogue, sessions, passages, terraform } = results
+  if (traffic) found.push(ratesOf(traffic))
+  if (catalogue) found.push(comparisons(catalogue), ratesOf(catalogue))
+  if (sessions) {
+    const head = ['sessions of', 'how many', 'opened', 'packets of known ones', 'memory', 'of each']
+    found.push({ head, rows: sessions.map(sessionRow) })
   }
   if (passages) {
     const row = (name: string, values: number[]) => [name, ...values.map(value => `${value.toFixed(0)} ns`)]
@@ -93,8 +136,10 @@ Measured on ${machine.date} by \`${command}\` on ${machine.cpus} × ${machine.cp
 at a load average of ${machine.load.toFixed(1)} from other work before it began: above 0.5 the figures are disturbed. Client and server share one CPU; the scenarios are
 interleaved round by round in one run; rates are medians, ratios are medians of the rounds' own ratios. Read the ratios: absolute figures hold for one machine only.
 *Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The *least overlay* is two eBPF programs that only
-open and close tunnels: no network, no firewall. *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
-[acceptance/bench/references.ts](../acceptance/bench/references.ts).
+open and close tunnels: no network, no firewall. Kinds of the catalogue are measured between two networks with a router, their references in a router namespace:
+overheads hold the routing of either side. *inspect* and the programs in user space look for the same patterns in the first 1,500 bytes of a payload. The kernel of this machine
+has no \`tc police\`: the policer is beside a \`limit\` of nftables. Sessions are opened and found again by BPF_PROG_TEST_RUN, each by a packet of UDP, on one CPU. *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
+[references.ts](../acceptance/bench/references.ts) and [kind-references.ts](../acceptance/bench/kind-references.ts).
 
 ![Request/response rates](benchmarks.svg)
 
@@ -115,7 +160,7 @@ export function chart(rounds: Rounds): string {
     const colour = scenario.startsWith('inkev') ? '#0b7285' : '#adb5bd'
     return `<text x="${BAR.left - 8}" y="${y + 15}" text-anchor="end">${scenario}</text>
 <rect x="${BAR.left}" y="${y}" width="${width.toFixed(1)}" height="${BAR.height}" fill="${colour}"/>
-<text x="${BAR.left + width + 6}" y="${y + 15}">${MODES.rr.format(rates[index]!)}</text>`
+<text x="${BAR.left + width + 6}" y="${y + 15}">${WRITTEN.rr.format(rates[index]!)}</text>`
   })
   const height = scenarios.length * (BAR.height + BAR.gap) + BAR.gap
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 ${height}" font-family="sans-serif" font-size="13" fill="#495057">

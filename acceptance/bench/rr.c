@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measures TCP transactions between two namespaces: request/response on one connection, or a new
-// connection for each.
+// Measures TCP between two namespaces: request/response on one connection (rr), a new connection
+// for each (crr), or how fast one stream of bytes arrives (bulk).
 //
-//   rr server ADDRESS PORT                      serves until killed
-//   rr client ADDRESS PORT rr|crr MILLISECONDS  prints
-//   {"transactions":…,"seconds":…,"p50_us":…,"p99_us":…}
+//   rr server ADDRESS PORT                           answers until killed
+//   rr sink ADDRESS PORT                             swallows bulk until killed
+//   rr client ADDRESS PORT rr|crr|bulk MILLISECONDS  prints
+//   {"transactions":…,"seconds":…,"p50_us":…,"p99_us":…} or {"bytes":…,"seconds":…}
 //
-// Exit status 1 with a sentence on stderr when the peer cannot be reached or falls silent for 2 s.
+// Servers say "ready" when they listen. Exit status 1 with a sentence on stderr when the peer
+// cannot be reached or falls silent for 2 s.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +28,8 @@
 // longer.
 #define STEP_NS 50
 #define BUCKETS 400000
+
+#define CHUNK (128 << 10)
 
 static uint32_t histogram[BUCKETS];
 
@@ -75,6 +79,9 @@ static int dial(const struct addrinfo *to)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	// Closed by reset: thousands of connections a second would use up the ports in TIME_WAIT.
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	// The machine's default may pace by its own estimate of the path, which is not what is
+	// measured.
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
 	if (connect(fd, to->ai_addr, to->ai_addrlen))
 		die("connect");
 	return fd;
@@ -130,8 +137,46 @@ static void client(const struct addrinfo *to, int renew, uint64_t duration_ns)
 	       percentile(transactions, 0.5), percentile(transactions, 0.99));
 }
 
+// The clock stops when the sink has read everything and closes.
+static void stream(const struct addrinfo *to, uint64_t duration_ns)
+{
+	static char chunk[CHUNK];
+	uint64_t start, bytes = 0;
+	int fd = dial(to);
+
+	start = now_ns();
+	while (now_ns() - start < duration_ns) {
+		ssize_t sent = write(fd, chunk, sizeof(chunk));
+
+		if (sent < 0)
+			die("send");
+		bytes += sent;
+	}
+	shutdown(fd, SHUT_WR);
+	if (read(fd, chunk, 1) != 0)
+		die("hear that all has arrived");
+	printf("{\"bytes\":%llu,\"seconds\":%.6f}\n", (unsigned long long)bytes,
+	       (now_ns() - start) / 1e9);
+}
+
+static void answer(int fd)
+{
+	char byte;
+
+	while (read(fd, &byte, 1) == 1 && write(fd, &byte, 1) == 1)
+		;
+}
+
+static void swallow(int fd)
+{
+	static char chunk[CHUNK];
+
+	while (read(fd, chunk, sizeof(chunk)) > 0)
+		;
+}
+
 // Serves one connection after the other: a poll per request would dilute what is measured.
-static void server(const struct addrinfo *on)
+static void serve(const struct addrinfo *on, void (*connection)(int fd))
 {
 	int listener = socket(on->ai_family, SOCK_STREAM, 0);
 
@@ -140,15 +185,15 @@ static void server(const struct addrinfo *on)
 	set(listener, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (bind(listener, on->ai_addr, on->ai_addrlen) || listen(listener, 128))
 		die("listen");
+	puts("ready");
+	fflush(stdout);
 	for (;;) {
-		char byte;
 		int fd = accept(listener, NULL, NULL);
 
 		if (fd < 0)
 			continue;
 		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-		while (read(fd, &byte, 1) == 1 && write(fd, &byte, 1) == 1)
-			;
+		connection(fd);
 		close(fd);
 	}
 }
@@ -156,14 +201,20 @@ static void server(const struct addrinfo *on)
 int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "server"))
-		server(resolve(argv[2], argv[3]));
-	if (argc == 6 && !strcmp(argv[1], "client") &&
-	    (!strcmp(argv[4], "rr") || !strcmp(argv[4], "crr"))) {
-		client(resolve(argv[2], argv[3]), !strcmp(argv[4], "crr"),
-		       strtoull(argv[5], NULL, 10) * 1000000ULL);
+		serve(resolve(argv[2], argv[3]), answer);
+	if (argc == 4 && !strcmp(argv[1], "sink"))
+		serve(resolve(argv[2], argv[3]), swallow);
+	if (argc == 6 && !strcmp(argv[1], "client")) {
+		const struct addrinfo *to = resolve(argv[2], argv[3]);
+		uint64_t duration_ns = strtoull(argv[5], NULL, 10) * 1000000ULL;
+
+		if (!strcmp(argv[4], "bulk"))
+			stream(to, duration_ns);
+		else
+			client(to, !strcmp(argv[4], "crr"), duration_ns);
 		return 0;
 	}
-	fprintf(stderr,
-		"usage: rr server ADDRESS PORT | rr client ADDRESS PORT rr|crr MILLISECONDS\n");
+	fprintf(stderr, "usage: rr server|sink ADDRESS PORT | "
+			"rr client ADDRESS PORT rr|crr|bulk MILLISECONDS\n");
 	return 1;
 }

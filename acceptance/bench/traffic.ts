@@ -2,13 +2,15 @@
 // Measures every scenario in turn, round by round, so that whatever disturbs the machine disturbs them all.
 
 import type { Lab } from '../lab/lab'
-import { ping } from '../lab/traffic'
 import type { Rounds } from './figures'
-import { type Mode, measure } from './measure'
-import { ownScenarios } from './own'
-import { references, type Scenario, Scope } from './references'
+import { MODES, measure } from './measure'
+import { type Builder, type Scenario, Scope } from './references'
 
-const MODES: Mode[] = ['rr', 'crr', 'bulk']
+/** What is compared: references by their builders, and what a lab's own tenants offer. */
+export interface Compared {
+  references: Record<string, Builder>
+  own: (lab: Lab) => Promise<Record<string, Scenario>>
+}
 
 export interface TrafficOptions {
   rounds: number
@@ -19,34 +21,37 @@ export interface TrafficOptions {
   say: (line: string) => void
 }
 
-/** Builds references beside the lab's own tenant, measures all, and removes the references. */
-export async function measureTraffic({ rounds, milliseconds, rr, lab, say }: TrafficOptions): Promise<Rounds> {
+const WARM_UP_MS = 20
+
+/** Builds references beside the lab's own tenants, measures all, and removes the references. */
+export async function measureTraffic({ references, own }: Compared, options: TrafficOptions): Promise<Rounds> {
   const scopes: Scope[] = []
   try {
     const scenarios: Record<string, Scenario> = {}
     for (const [name, build] of Object.entries(references)) {
-      const scope = new Scope(`${lab.name}-ref${scopes.length}`)
+      const scope = new Scope(`${options.lab.name}-ref${scopes.length}`)
       scopes.push(scope)
       scenarios[name] = await build(scope)
     }
-    Object.assign(scenarios, await ownScenarios(lab))
-    await warmUp(scenarios)
-    const results: Rounds = Object.fromEntries(Object.keys(scenarios).map(name => [name, { rr: [], crr: [], bulk: [] }]))
-    for (let round = 1; round <= rounds; round++) {
-      for (const mode of MODES) {
-        say(`round ${round} of ${rounds}: ${mode}`)
-        for (const [name, scenario] of Object.entries(scenarios))
-          results[name]![mode]!.push(await measure(scenario, mode, milliseconds, rr))
-      }
-    }
-    return results
+    Object.assign(scenarios, await own(options.lab))
+    return await measureRounds(scenarios, options)
   } finally {
     for (const scope of scopes) await scope.down()
   }
 }
 
-async function warmUp(scenarios: Record<string, Scenario>): Promise<void> {
-  for (const [name, { client, address }] of Object.entries(scenarios)) {
-    if (!(await ping(client, address, 3))) throw new Error(`${name}: the client cannot reach the server at ${address}`)
+async function measureRounds(scenarios: Record<string, Scenario>, { rounds, milliseconds, rr, say }: TrafficOptions): Promise<Rounds> {
+  const results: Rounds = Object.fromEntries(Object.keys(scenarios).map(name => [name, { rr: [], crr: [], bulk: [] }]))
+  const named = async <T>(name: string, work: Promise<T>): Promise<T> => {
+    return work.catch(error => Promise.reject(new Error(`${name}: ${error.message}`)))
   }
+  for (const [name, scenario] of Object.entries(scenarios)) await named(name, measure(scenario, 'rr', WARM_UP_MS, rr))
+  for (let round = 1; round <= rounds; round++) {
+    for (const mode of MODES) {
+      say(`round ${round} of ${rounds}: ${mode}`)
+      for (const [name, scenario] of Object.entries(scenarios))
+        results[name]![mode]!.push(await named(name, measure(scenario, mode, milliseconds, rr)))
+    }
+  }
+  return results
 }

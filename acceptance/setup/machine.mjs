@@ -22,6 +22,7 @@ const PACKAGES = [
   'iputils-ping',
   'isc-dhcp-client',
   'libbpf-dev',
+  'libnetfilter-queue-dev',
   'libnl-route-3-dev',
   'llvm-19',
   'make',
