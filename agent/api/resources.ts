@@ -30,7 +30,24 @@ export const API_VERSION = 1
 /** A tenant's L2 segment (broadcast domain) across hosts. */
 export const network = group(
   {
-    vni: vni({ doc: 'VXLAN network identifier; every host of the network must use the same.', example: 100 }),
+    vni: optional(
+      vni({
+        doc: 'VXLAN network identifier; every host of the network must use the same. Without it no frame is tunnelled: the hosts meet on their physical segments.',
+        example: 100
+      })
+    ),
+    physical: optional(
+      table({
+        doc: 'Segments of the physical network that the network is extended to, by the name of the host. One that has a vni may have one of them.',
+        max: 4096,
+        fields: {
+          interface: interfaceName({ doc: 'Device of that host, which the host may go on to use; the uplink also.', example: 'eth1' }),
+          vlan: optional(
+            u32({ doc: 'Tag of the network’s frames there (IEEE 802.1Q); without tag if left out.', min: 1, max: 4094, example: 42 })
+          )
+        }
+      })
+    ),
     subnets: table({
       doc: 'Address ranges of the network, IPv4 and IPv6, by a key of your own.',
       max: 16,

@@ -142,7 +142,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
       facts,
       numbers,
       actual: kernel.actual,
-      specs: objects.get('port').spec.maps,
+      specs: kernel.sharedSpecs,
       broken,
       vxlanPort,
       encoder: this.encoder

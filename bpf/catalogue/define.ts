@@ -46,7 +46,7 @@ export interface Neighbourhood {
   /** The port's number in this instance. */
   number: number
   /** The network that the port is stitched to, if it is. */
-  network?: { name: string; vni: number; mtu: number; cidrs: string[]; endpoints: Endpoint[] }
+  network?: { name: string; vni?: number; mtu: number; cidrs: string[]; endpoints: Endpoint[] }
 }
 
 /** All that an image may depend on beside the configuration. Pure data: the same input makes the same image on every host of the same situation. */
@@ -60,7 +60,7 @@ export interface Surroundings {
   /** Counts up with each new image of the instance, from 1: for kinds that fill first and switch last. */
   generation: number
   /** For kind `bridge` only: the network itself and its remote hosts. */
-  bridge?: { vni: number; mtu: number; endpoints: Endpoint[]; port_ids: number[]; peers: number[]; stitched: number[] }
+  bridge?: { vni?: number; mtu: number; endpoints: Endpoint[]; port_ids: number[]; peers: number[]; stitched: number[] }
 }
 
 /** Compiled code that is not the catalogue's own. */

@@ -44,6 +44,17 @@ static __always_inline bool mac_is_multicast(const mac_t *mac)
 	return mac->byte[0] & 1;
 }
 
+/* IEEE 802.1D table 7-10: spanning tree, flow control and their like are for the next device only.
+ */
+static __always_inline bool mac_is_reserved(const mac_t *mac)
+{
+	static const mac_t first = {{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00}};
+	mac_t masked = *mac;
+
+	masked.byte[5] &= 0xf0;
+	return mac_equals(&masked, &first);
+}
+
 /* Reads a packet whose EtherType is ARP. False if it is cut short or not about IPv4 on Ethernet. */
 static __always_inline bool parse_arp(struct __sk_buff *skb, struct arp_packet *arp)
 {

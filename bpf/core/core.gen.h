@@ -9,7 +9,10 @@ enum core_counter {
 	CORE_LOOP,
 	/* Packets whose next function was not loaded. */
 	CORE_MISSING,
-	/* Packets for a workload port that does not exist. */
+	/*
+	 * Packets for a workload port that does not exist, and frames with a VLAN tag where it
+	 * names no network.
+	 */
 	CORE_NO_PORT,
 	/* Packets cut short or with a broken header. */
 	CORE_MALFORMED,

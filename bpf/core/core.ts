@@ -6,7 +6,7 @@ export const coreCounters = {
   unstitched: 'Packets that left by a port with nothing stitched to it.',
   loop: 'Packets that passed more functions than one packet may.',
   missing: 'Packets whose next function was not loaded.',
-  no_port: 'Packets for a workload port that does not exist.',
+  no_port: 'Packets for a workload port that does not exist, and frames with a VLAN tag where it names no network.',
   malformed: 'Packets cut short or with a broken header.',
   too_big: 'Packets larger than the MTU of the way ahead.',
   no_room: 'Packets for which the kernel had no memory to grow or clone.',

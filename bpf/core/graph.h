@@ -23,6 +23,7 @@
 #define INSTANCE_UPLINK	 2 /* packets from other hosts: uplink.bpf.c */
 #define INSTANCE_OVERLAY 3 /* packets to other hosts: overlay.bpf.c */
 #define INSTANCE_REPLICA 4 /* copies made by flooding: replica.bpf.c */
+#define INSTANCE_VLAN	 5 /* tags put on and taken off: vlan.bpf.c */
 #define INSTANCE_FIRST	 16
 
 /* The two ports of a kind that can stand in a workload port's chain. */

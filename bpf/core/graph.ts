@@ -9,6 +9,7 @@ export const INSTANCE_PORT = 1
 export const INSTANCE_UPLINK = 2
 export const INSTANCE_OVERLAY = 3
 export const INSTANCE_REPLICA = 4
+export const INSTANCE_VLAN = 5
 export const INSTANCE_FIRST = 16
 
 /** Stands in the code of a function for its instance number: its loader replaces the immediate. */

@@ -139,3 +139,9 @@ static __always_inline bool is_own(struct __sk_buff *skb, __u32 id, const mac_t 
 		return is_own_arp(skb, id, mac);
 	return packet.family && is_own_packet(skb, &packet, id, mac);
 }
+
+/* Apart, as few ports are pinned. */
+static __noinline bool is_spoofed(struct __sk_buff *skb, __u32 id, const struct workload *workload)
+{
+	return !workload || !is_own(skb, id, &workload->mac);
+}

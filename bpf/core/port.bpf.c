@@ -40,11 +40,6 @@ static __noinline __u32 look_up_id(__u32 ifindex)
 	return *id;
 }
 
-static __noinline bool is_spoofed(struct __sk_buff *skb, __u32 id, const struct workload *workload)
-{
-	return !workload || !is_own(skb, id, &workload->mac);
-}
-
 /* Into the first function of the port's chain or, without one, straight to its network. */
 static __always_inline union attachment way_of(const struct workload *workload)
 {

@@ -8,8 +8,9 @@
 
 #include "road.h"
 
-/* mark: hops << 24 | to a workload port << 23 | slot of a function, or port id */
+/* mark: hops << 24 | to a workload port << 23 | from one << 22 | slot of a function, or port id */
 #define MARK_WORKLOAD (1 << 23)
+#define MARK_FROM     (1 << 22)
 #define MARK_TARGET   0xfffff
 
 _Static_assert(SLOTS_MAX - 1 <= MARK_TARGET && WORKLOADS_MAX - 1 <= MARK_TARGET, "fits the mark");
@@ -28,6 +29,12 @@ static __always_inline __u32 mark_of_function(const struct __sk_buff *skb, union
 static __always_inline __u32 mark_of_workload(const struct __sk_buff *skb, __u32 workload_id)
 {
 	return hops_of(skb) << 24 | MARK_WORKLOAD | workload_id;
+}
+
+/* Of a copy that enters the graph as if the port had sent it. */
+static __always_inline __u32 mark_of_sender(__u32 workload_id)
+{
+	return MARK_FROM | workload_id;
 }
 
 /* What a mark names: ATTACHED_FUNCTION or ATTACHED_WORKLOAD. */

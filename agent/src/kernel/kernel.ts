@@ -2,6 +2,7 @@
 // The one owner of everything that inkev has in the kernel: reads what is there, performs steps, and keeps `actual` true to both.
 
 import { isDeepStrictEqual } from 'node:util'
+import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Entry, FunctionKind } from '@inkev/bpf/catalogue/define'
 import type { Native, Netlink } from '@inkev/native'
 import type { Step } from '../plan/plan'
@@ -67,6 +68,11 @@ export class Kernel {
     replace(actual.devices, this.devices.find(actual.devices))
     replace(actual.hooks, this.hooks.find())
     return !isDeepStrictEqual(before, [actual.namespaces, actual.devices, actual.hooks])
+  }
+
+  /** Types of the shared maps. */
+  get sharedSpecs(): ReadonlyMap<string, MapSpec> {
+    return this.shared.declared()
   }
 
   /** Whether a device that is gone was ours. */

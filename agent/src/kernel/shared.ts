@@ -6,12 +6,13 @@ import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Bpf, BpfMap, Program } from '@inkev/native'
 import { SHARED_MAPS } from '../plan/plan'
 import type { Entries } from '../plan/state'
+import { ROAD } from '../plan/wishes'
 import { deleteEntries, readEntries, readIndexes, readSlots, writeEntries } from './contents'
 import type { Objects } from './objects'
 import type { Pins } from './pins'
 
 /** The road's objects declare them, beside the maps that every object has for itself. */
-const ROAD = ['port', 'uplink', 'overlay', 'replica']
+const ROAD_OBJECTS = Object.keys(ROAD)
 const OWN_MAPS = ['counters', 'config']
 
 const LETTING_GO_MS = 1_000
@@ -22,7 +23,7 @@ const SLOT_MAPS = ['panel', 'stitches']
 
 export class SharedMaps {
   private readonly maps = new Map<string, BpfMap>()
-  private specs: ReadonlyMap<string, MapSpec> | undefined
+  private known: ReadonlyMap<string, MapSpec> | undefined
 
   constructor(
     private readonly bpf: Bpf,
@@ -95,9 +96,10 @@ export class SharedMaps {
     this.maps.clear()
   }
 
-  private declared(): ReadonlyMap<string, MapSpec> {
-    this.specs ??= new Map(ROAD.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
-    return this.specs
+  /** Their types. */
+  declared(): ReadonlyMap<string, MapSpec> {
+    this.known ??= new Map(ROAD_OBJECTS.flatMap(name => [...this.objects.get(name).spec.maps].filter(([map]) => !OWN_MAPS.includes(map))))
+    return this.known
   }
 }
 

@@ -41,8 +41,8 @@ export interface HostFacts {
   uplink?: { name: string; ifindex: number; mtu: number; vtep: string }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean
-  /** The index of a device of the host; undefined when there is none of that name. */
-  ifindexOf(name: string): number | undefined
+  /** A device of the host; undefined when there is none of that name. */
+  device(name: string): { ifindex: number; mtu: number } | undefined
 }
 
 /** `networks/web`: names one resource among all. */

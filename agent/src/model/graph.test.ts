@@ -10,7 +10,7 @@ const facts: HostFacts = {
   name: 'edge-1',
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
-  ifindexOf: () => 7
+  device: () => ({ ifindex: 7, mtu: 1500 })
 }
 
 /** Small numbers that tell what they number. */

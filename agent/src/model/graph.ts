@@ -19,7 +19,7 @@ import {
 import { misfitOf } from './placing'
 import { usersOf } from './references'
 import { mtuOf, type Subnet, subnetsOf } from './resolve'
-import { interfaceKey, interfaceWorkload, portWorkload, type Target, type Workload } from './workloads'
+import { interfaceKey, interfaceWorkload, portWorkload, segmentWorkload, type Target, type Workload } from './workloads'
 
 /** The kind that every network is an instance of. */
 const NETWORK_KIND = 'bridge'
@@ -39,7 +39,8 @@ export interface Instance {
 }
 
 export interface ResolvedNetwork {
-  vni: number
+  /** None where it has no tunnels. */
+  vni: number | undefined
   mtu: number
   subnets: Subnet[]
   staticEntries: NonNullable<Network['static_entries']>
@@ -77,7 +78,7 @@ export function buildGraph(desired: Desired, facts: HostFacts): Graph {
   const links = linkStitches(desired)
   const workloads = buildWorkloads(desired, facts, links)
   const instances = buildInstances(desired, facts, links, workloads)
-  const isActive = ({ network }: { network: string }) => instances.has(resourceKey('networks', network))
+  const isActive = ({ network }: { network: string }) => instances.get(resourceKey('networks', network))?.network?.vni !== undefined
   return {
     host: facts.name,
     instances,
@@ -150,7 +151,8 @@ function buildWorkloads(desired: Desired, facts: HostFacts, { ends, behind }: Li
       const [type, device] = splitKey('workload' in end ? end.workload : end.instance)
       if ((type as string) === 'interfaces') workloads.push(interfaceWorkload(desired, facts, device, stitch, other))
     }
-  return new Map(workloads.map(workload => [workload.key, workload]))
+  const segments = [...desired.networks].flatMap(([name, network]) => segmentWorkload(name, network, facts) ?? [])
+  return new Map([...workloads, ...segments].map(workload => [workload.key, workload]))
 }
 
 function missingForPort(desired: Desired, { network, chain }: WorkloadPort): string | undefined {
@@ -207,7 +209,10 @@ function networkInstance(key: string, name: string, declared: Network, facts: Ho
 /** The part of a network that its bridge is configured by; the same value for the same network, so that it can be seen to be the same. */
 function bridgeConfig(network: Network): Record<string, unknown> {
   const { config } = kinds[NETWORK_KIND]!
-  const known = bridgeConfigs.get(network) ?? Object.fromEntries(Object.entries(network).filter(([field]) => field in config))
+  const known = bridgeConfigs.get(network) ?? {
+    vni: 0,
+    ...Object.fromEntries(Object.entries(network).filter(([field]) => field in config))
+  }
   bridgeConfigs.set(network, known)
   return known
 }

@@ -20,8 +20,22 @@ export function tunnelMtu({ mtu, vtep }: NonNullable<HostFacts['uplink']>): numb
   return mtu - OVERHEAD[isIPv6(vtep) ? 'ipv6' : 'ipv4']
 }
 
-export function mtuOf(network: Network | undefined, { uplink }: HostFacts): number {
-  return network?.mtu ?? (uplink ? tunnelMtu(uplink) : LOCAL_MTU)
+export function mtuOf(network: Network | undefined, facts: HostFacts): number {
+  return network?.mtu ?? Math.min(...waysMtu(network, facts))
+}
+
+/** What the tunnels and the segment of a network carry, as far as it has them here. */
+function waysMtu(network: Network | undefined, facts: HostFacts): number[] {
+  const segment = network && segmentOf(network, facts)
+  const tunnels = network && network.vni === undefined ? [] : [facts.uplink ? tunnelMtu(facts.uplink) : LOCAL_MTU]
+  const device = segment && (facts.device(segment.interface)?.mtu ?? LOCAL_MTU)
+  const ways = [...tunnels, ...(device === undefined ? [] : [device])]
+  return ways.length > 0 ? ways : [LOCAL_MTU]
+}
+
+/** Where this host joins the network to a physical segment. */
+export function segmentOf({ physical }: Network, { name }: Pick<HostFacts, 'name'>): { interface: string; vlan?: number } | undefined {
+  return physical?.[name]
 }
 
 export function subnetsOf(network: Network): Subnet[] {

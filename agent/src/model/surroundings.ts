@@ -49,7 +49,7 @@ export class Situation {
     const members = this.workloads.get(name) ?? []
     const remotes = this.remotes.get(name) ?? []
     const bridge = {
-      vni: network.vni,
+      ...(network.vni !== undefined && { vni: network.vni }),
       mtu: network.mtu,
       endpoints: [...this.endpointsOf(instance), ...this.staticEndpoints(instance)],
       port_ids: ascending(members.map(member => numbers.workload(member.key))),
@@ -66,7 +66,13 @@ export class Situation {
     const { vni, mtu, subnets } = found.network
     return {
       number,
-      network: { name: found.name, vni, mtu, cidrs: subnets.map(({ cidr }) => cidr), endpoints: this.endpointsOf(found) }
+      network: {
+        name: found.name,
+        ...(vni !== undefined && { vni }),
+        mtu,
+        cidrs: subnets.map(({ cidr }) => cidr),
+        endpoints: this.endpointsOf(found)
+      }
     }
   }
 

@@ -19,6 +19,7 @@ import {
   programOf,
   type ResourceType,
   requireProgram,
+  resourceKey,
   type Stitch,
   type StitchEnd,
   splitKey,
@@ -28,13 +29,13 @@ import { FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
 import { findMisplaced } from './placing'
 import { usersOf } from './references'
-import { cidrsOf, macOf, subnetsOf } from './resolve'
+import { cidrsOf, macOf, segmentOf, subnetsOf } from './resolve'
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
   const { networks, peers, endpoints, ports, functions, stitches } = desired
   const checks: Record<ResourceType, () => void> = {
-    networks: () => validateNetwork(desired, name, networks.get(name)!),
+    networks: () => validateNetwork(desired, facts, name, networks.get(name)!),
     peers: () => validatePeer(facts, name, peers.get(name)!),
     endpoints: () => validateEndpoint(desired, facts, name, endpoints.get(name)!),
     ports: () => validatePort(desired, facts, name, ports.get(name)!),
@@ -49,12 +50,14 @@ function refuse(code: ErrorCode, path: string, message: string, hint?: string): 
   throw new InkevError(code, message, path, hint)
 }
 
-function validateNetwork(desired: Desired, name: string, network: Network): void {
+function validateNetwork(desired: Desired, facts: HostFacts, name: string, network: Network): void {
   const { networks, functions } = desired
   if (networks.size + functions.size > FUNCTIONS_MAX)
     refuse('INKEV_ERR_FULL', 'name', `a host takes ${FUNCTIONS_MAX} networks and functions`)
   for (const [other, { vni }] of networks)
-    if (other !== name && vni === network.vni) refuse('INKEV_ERR_VNI_TAKEN', 'vni', `VNI ${vni} belongs to network ${other}`)
+    if (other !== name && vni !== undefined && vni === network.vni)
+      refuse('INKEV_ERR_VNI_TAKEN', 'vni', `VNI ${vni} belongs to network ${other}`)
+  validateSegments(desired, facts, name, network)
   const subnets = subnetsOf(network)
   for (const [position, { key, cidr, gateway }] of subnets.entries()) {
     const clash = subnets.slice(0, position).find(other => cidrOverlaps(other.cidr, cidr))
@@ -72,6 +75,50 @@ function validateNetwork(desired: Desired, name: string, network: Network): void
         'Say behind which port of this host, or behind which other host, the MAC lives.'
       )
   }
+}
+
+/** A network that is extended to several segments and has tunnels beside them would lead frames round, where the segments are one. */
+function validateSegments(desired: Desired, facts: HostFacts, name: string, network: Network): void {
+  const hosts = Object.keys(network.physical ?? {})
+  if (network.vni === undefined && hosts.length === 0)
+    refuse(
+      'INKEV_ERR_NEEDS',
+      'vni',
+      `network ${name} has neither vni nor physical`,
+      'Give the VNI of its tunnels, or the segment of each host.'
+    )
+  if (network.vni !== undefined && hosts.length > 1)
+    refuse(
+      'INKEV_ERR_CONFIG',
+      `physical.${hosts[1]}`,
+      `network ${name} has a vni, so it can be extended to one physical segment only, and ${hosts[0]} has that`,
+      'Leave one of them out; or leave vni out, and let the hosts meet on the segment.'
+    )
+  const segment = segmentOf(network, facts)
+  if (!segment) return
+  const path = `physical.${facts.name}`
+  const other = [...desired.networks].find(([known, declared]) => known !== name && sameSegment(segmentOf(declared, facts), segment))
+  if (other)
+    refuse(
+      'INKEV_ERR_DEVICE_TAKEN',
+      segment.vlan === undefined ? `${path}.interface` : `${path}.vlan`,
+      `${segmentInWords(segment)} belong to network ${other[0]}`,
+      'Give each network a device or a tag of its own.'
+    )
+  const user = usersOfDevice(desired, segment.interface)[0]
+  if (user) refuse('INKEV_ERR_DEVICE_TAKEN', `${path}.interface`, `device ${segment.interface} is used by ${user} as a whole`)
+  if (!facts.device(segment.interface))
+    refuse('INKEV_ERR_INTERFACE_MISSING', `${path}.interface`, `host ${facts.name} has no device ${segment.interface}`)
+}
+
+type Segment = NonNullable<ReturnType<typeof segmentOf>>
+
+function sameSegment(a: Segment | undefined, b: Segment): boolean {
+  return a !== undefined && a.interface === b.interface && a.vlan === b.vlan
+}
+
+function segmentInWords({ interface: device, vlan }: Segment): string {
+  return vlan === undefined ? `the frames without tag at ${device}` : `the frames with tag ${vlan} at ${device}`
 }
 
 /**
@@ -400,10 +447,16 @@ function requireNetns({ ports }: Desired, facts: HostFacts, name: string, { netn
 }
 
 function requireInterface(desired: Desired, facts: HostFacts, user: string, device: string, path: string): void {
-  const other = usersOfDevice(desired, device).find(key => key !== user)
+  const other = usersOfDevice(desired, device).find(key => key !== user) ?? segmentAt(desired, facts, device)
   if (other) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is used by ${other}`)
   if (device === facts.uplink?.name) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is the uplink of host ${facts.name}`)
-  if (facts.ifindexOf(device) === undefined) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
+  if (!facts.device(device)) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
+}
+
+/** The network that has a segment at a device of this host. */
+function segmentAt({ networks }: Desired, facts: HostFacts, device: string): string | undefined {
+  const [name] = [...networks].find(([, network]) => segmentOf(network, facts)?.interface === device) ?? []
+  return name && resourceKey('networks', name)
 }
 
 function usersOfDevice({ ports, stitches }: Desired, device: string): string[] {

@@ -4,14 +4,19 @@
 import { isIP } from 'node:net'
 import { cidrContains } from '@inkev/bpf/catalogue/addresses'
 import { type Desired, type HostFacts, type Network, resourceKey, splitKey, type WorkloadPort } from './desired'
-import { macOf, mtuOf, portMtuOf, type Subnet, subnetsOf } from './resolve'
+import { macOf, mtuOf, portMtuOf, type Subnet, segmentOf, subnetsOf } from './resolve'
 
 /** What lies behind a port of an instance, or behind a workload's chain: a port of an instance, or a workload. */
 export type Target = { instance: string; port: string } | { workload: string }
 
-/** Its key is `ports/web1`, or `interfaces/eth1` for the end of a stitch. */
+/** Its key is `ports/web1`; `interfaces/eth1` for the end of a stitch, `segments/wan` for the physical segment of a network. */
 export interface Workload {
   key: string
+  /** The key of the one that has the device; another’s where several share it by tags. */
+  on: string
+  entrance: Entrance
+  /** The tag of its frames at the device, 0 for those without; undefined where tags are nothing to it. */
+  tag?: number
   /** The resource whose status tells of it. */
   owner: string
   device: Veth | ExistingDevice
@@ -26,6 +31,9 @@ export interface Workload {
   /** Where its packets go behind the chain. */
   join: Target | undefined
 }
+
+/** The program at the device: that of one port, of several by their tags, or of a segment. */
+export type Entrance = 'port' | 'trunk' | 'segment'
 
 export interface Veth {
   netns: string
@@ -52,6 +60,10 @@ export function isVeth(device: Workload['device']): device is Veth {
   return 'netns' in device
 }
 
+export function segmentKey(network: string): string {
+  return `segments/${network}`
+}
+
 export function interfaceKey(device: string): string {
   return `interfaces/${device}`
 }
@@ -63,6 +75,8 @@ export function portWorkload(desired: Desired, facts: HostFacts, name: string, p
   const mtu = portMtuOf(port, desired, facts)
   return {
     key,
+    on: key,
+    entrance: 'port',
     owner: key,
     device: port.interface === undefined ? vethOf(desired, port, mac!, mtu) : { interface: port.interface },
     network: port.network,
@@ -80,17 +94,34 @@ export function interfaceWorkload(desired: Desired, facts: HostFacts, device: st
   const [type, name] = splitKey('instance' in join ? join.instance : join.workload)
   const network = type === 'networks' ? name : undefined
   return {
-    key: interfaceKey(device),
+    ...plain(interfaceKey(device), 'port'),
     owner: resourceKey('stitches', stitch),
     device: { interface: device },
     network,
-    mac: undefined,
-    addresses: [],
-    pinned: false,
     mtu: mtuOf(desired.networks.get(network ?? ''), facts),
-    chain: [],
     join: network === undefined ? join : { instance: resourceKey('networks', network), port: WORKLOADS }
   }
+}
+
+/** The physical segment of a network as a port of it. */
+export function segmentWorkload(network: string, declared: Network, facts: HostFacts): Workload | undefined {
+  const segment = segmentOf(declared, facts)
+  if (!segment) return undefined
+  const instance = resourceKey('networks', network)
+  return {
+    ...plain(segmentKey(network), 'segment'),
+    tag: segment.vlan ?? 0,
+    owner: instance,
+    device: { interface: segment.interface },
+    network,
+    mtu: mtuOf(declared, facts),
+    join: { instance, port: WORKLOADS }
+  }
+}
+
+/** What workloads with nobody known behind them have in common. */
+function plain(key: string, entrance: Entrance) {
+  return { key, on: key, entrance, mac: undefined, addresses: [], pinned: false, chain: [] }
 }
 
 /** What was last made of a port, which is the same as long as its configuration and its network's are. */

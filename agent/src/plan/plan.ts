@@ -52,9 +52,9 @@ export interface MapKeys {
  * The order in which shared maps are filled: what is led to, before what leads to it; a slot's program before its entry, the functions of a chain before the
  * port that names them. Emptied the other way round.
  */
-const LED_TO = ['instances', 'host', 'peers', 'panel', 'stitches', 'workload_ips', 'workloads'] as const
+const LED_TO = ['instances', 'host', 'peers', 'panel', 'stitches', 'workload_ips', 'vlan_tags', 'workloads'] as const
 /** Through these come packets from outside: filled when all else stands. */
-const ENTRANCES = ['tunnels', 'workload_ids'] as const
+const ENTRANCES = ['tunnels', 'residents', 'workload_ids', 'vlan_ids'] as const
 
 /** The shared maps that the agent writes; the road keeps others for itself. */
 export type SharedMap = (typeof LED_TO | typeof ENTRANCES)[number]

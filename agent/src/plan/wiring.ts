@@ -2,12 +2,12 @@
 // From the graph, and the numbers that the kernel gave to its parts, to the shared maps and the hooks: who is led where.
 
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
-import type { Entry } from '@inkev/bpf/catalogue/define'
+import type { Endpoint, Entry } from '@inkev/bpf/catalogue/define'
 import { INSIDE, likelySlot, OUTSIDE, slotOf } from '@inkev/bpf/core/graph'
 import { type HostFacts, inWords, resourceKey } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
-import type { Numbers } from '../model/surroundings'
-import { isVeth, OVERLAY, type Target, type Workload } from '../model/workloads'
+import { type Numbers, Situation } from '../model/surroundings'
+import { type ExistingDevice, isVeth, OVERLAY, segmentKey, type Target, type Workload } from '../model/workloads'
 import type { Encoder } from './encoder'
 import type { SharedMap } from './plan'
 import { type Actual, type Entries, type HookWish, programValue, type Wiring } from './state'
@@ -43,6 +43,9 @@ interface Way {
   to: string | undefined
 }
 
+/** Where packets come in: the key of the hook, the device, and the program there. */
+type Place = [key: string, ifindex: number | undefined, object: RoadObject, program: string]
+
 /** A jump from one instance to another, by their numbers. */
 interface Jump {
   from: number
@@ -73,7 +76,7 @@ class Wirer {
   }
 
   shared(): Map<string, Entries> {
-    const entries: Record<SharedMap, Entries> = {
+    const entries: Partial<Record<SharedMap, Entries>> = {
       instances: programEntries([...this.usable].map(([key, program]) => [this.instanceNumber(key), program])),
       host: this.encode('host', this.host()),
       peers: this.encode('peers', this.peers()),
@@ -82,7 +85,12 @@ class Wirer {
       panel: programEntries(this.panel()),
       stitches: this.encode('stitches', this.stitches()),
       tunnels: this.encode('tunnels', this.tunnels()),
-      workload_ids: this.encode('workload_ids', this.workloadIds())
+      workload_ids: this.encode('workload_ids', this.workloadIds()),
+      ...(this.usable.has(roadKey('vlan')) && {
+        vlan_tags: this.encode('vlan_tags', this.vlanTags()),
+        vlan_ids: this.encode('vlan_ids', this.vlanIds()),
+        residents: this.encode('residents', this.residents())
+      })
     }
     return new Map(this.usable.size > 0 ? Object.entries(entries) : [])
   }
@@ -95,7 +103,7 @@ class Wirer {
   }
 
   /** Where packets come in; index 0 or none for a device that is not there. */
-  private places(): [key: string, ifindex: number | undefined, object: RoadObject, program: string][] {
+  private places(): Place[] {
     const { graph, facts, actual } = this.input
     if (graph.workloads.size === 0) return []
     const devices = actual.devices
@@ -103,14 +111,24 @@ class Wirer {
       ['core/uplink', facts.uplink?.ifindex, 'uplink', 'uplink'],
       [VXLAN, devices.get(VXLAN)?.ifindex, 'uplink', 'vxlan'],
       [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
-      ...[...graph.workloads.values()].map(
-        workload => [workload.key, this.ifindexOf(workload), 'port', 'port'] as [string, number | undefined, RoadObject, string]
-      )
+      ...this.entrances()
     ]
   }
 
+  /** One for each device; several segments may share one. */
+  private entrances(): Place[] {
+    const places = new Map<string, Place>()
+    for (const workload of this.input.graph.workloads.values()) {
+      const { on, device, entrance } = workload
+      const key = entrance === 'segment' ? segmentKey((device as ExistingDevice).interface) : on
+      places.set(key, [key, this.ifindexOf(workload), entrance === 'port' ? 'port' : 'vlan', entrance])
+    }
+    return [...places.values()]
+  }
+
   /** What stands in the way of a workload, as a sentence. */
-  private obstacle({ key, chain, join }: Workload): string | undefined {
+  private obstacle({ key, tag, chain, join }: Workload): string | undefined {
+    if (tag !== undefined && !this.usable.has(roadKey('vlan'))) return 'the program of VLANs is not loaded'
     const way: Target[] = [{ workload: key }, ...chain.map(instance => ({ instance, port: '' })), ...(join ? [join] : [])]
     return this.obstacleAt(way)
   }
@@ -135,8 +153,8 @@ class Wirer {
     return isVeth(device) ? `its device in namespace ${device.netns} is missing` : `the host has no device ${device.interface}`
   }
 
-  private ifindexOf({ key, device }: Workload): number | undefined {
-    return isVeth(device) ? this.input.actual.devices.get(key)?.ifindex : this.input.facts.ifindexOf(device.interface)
+  private ifindexOf({ on, device }: Workload): number | undefined {
+    return isVeth(device) ? this.input.actual.devices.get(on)?.ifindex : this.input.facts.device(device.interface)?.ifindex
   }
 
   private instanceNumber(key: string): number {
@@ -160,17 +178,46 @@ class Wirer {
     return this.connected.flatMap(workload => {
       const network = this.attachment(workload.join!)
       if (!network) return []
+      const chain = this.chainOf(workload)
       const value = {
         ifindex: this.ifindexOf(workload)!,
         delivery: isVeth(workload.device) ? 'ATTACHED_VETH' : 'ATTACHED_DEVICE',
-        chain_length: workload.chain.length,
+        chain_length: chain.length,
         pinned: workload.pinned,
         mac: workload.mac ?? '00:00:00:00:00:00',
         mtu: workload.mtu,
         network,
-        chain: workload.chain.map(key => this.instanceNumber(key))
+        chain
       }
       return [{ key: this.input.numbers.workload(workload.key), value }]
+    })
+  }
+
+  /** From the workload outwards; where tags count, what puts them on comes first. */
+  private chainOf({ tag, chain }: Workload): number[] {
+    return [...(tag === undefined ? [] : [ROAD.vlan]), ...chain.map(key => this.instanceNumber(key))]
+  }
+
+  private vlanTags(): Entry[] {
+    return this.connected.flatMap(({ key, tag }) => (tag === undefined ? [] : [{ key: this.input.numbers.workload(key), value: tag }]))
+  }
+
+  private vlanIds(): Entry[] {
+    return this.connected.flatMap(workload => {
+      const { key, tag } = workload
+      return tag === undefined ? [] : [{ key: { ifindex: this.ifindexOf(workload)!, tag }, value: this.input.numbers.workload(key) }]
+    })
+  }
+
+  /** Who is known to live behind this host, or beyond its tunnels, as seen from each segment. */
+  private residents(): Entry[] {
+    const { graph, numbers } = this.input
+    const segments = this.connected.filter(({ entrance }) => entrance === 'segment')
+    const situation = new Situation(graph, numbers)
+    return segments.flatMap(({ key, network }) => {
+      const workload = numbers.workload(key)
+      const { endpoints = [] } = situation.of(graph.instances.get(resourceKey('networks', network!))!).bridge ?? {}
+      return endpoints.filter(({ port_id }: Endpoint) => port_id !== workload).map(({ mac }) => ({ key: { workload, mac }, value: 1 }))
     })
   }
 
@@ -182,7 +229,8 @@ class Wirer {
   }
 
   private workloadIds(): Entry[] {
-    return this.connected.map(workload => ({ key: this.ifindexOf(workload)!, value: this.input.numbers.workload(workload.key) }))
+    const alone = this.connected.filter(({ tag }) => tag === undefined)
+    return alone.map(workload => ({ key: this.ifindexOf(workload)!, value: this.input.numbers.workload(workload.key) }))
   }
 
   private tunnels(): Entry[] {
@@ -192,7 +240,9 @@ class Wirer {
       const attachment = this.attachment({ instance: key, port: OVERLAY })
       if (!attachment) return []
       const { vni } = graph.instances.get(key)!.network!
-      return [{ key: { remote: vtep, vni }, value: { network: attachment, peer: numbers.peer(vtep), by_kernel: this.hasDevices(key) } }]
+      return [
+        { key: { remote: vtep, vni: vni! }, value: { network: attachment, peer: numbers.peer(vtep), by_kernel: this.hasDevices(key) } }
+      ]
     })
   }
 
@@ -202,7 +252,7 @@ class Wirer {
   }
 
   private stitches(): Entry[] {
-    const ways = this.ways.map(({ from, port, attachment }) => ({ key: slotOf(from, port), value: attachment }))
+    const ways = [...this.ways, ...this.waysOfTags()].map(({ from, port, attachment }) => ({ key: slotOf(from, port), value: attachment }))
     const hints = this.hints.map(({ from, to }) => ({
       key: likelySlot(from, to),
       value: { target: to, port: 0, kind: 'ATTACHED_NOTHING' }
@@ -220,8 +270,7 @@ class Wirer {
 
   private waysFrom(instance: Instance): Way[] {
     const from = this.instanceNumber(instance.key)
-    const chain = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
-    const alongChains = instance.chained ? [INSIDE, OUTSIDE].map(port => ({ from, port, attachment: chain, to: undefined })) : []
+    const alongChains = instance.chained ? waysAlongChains(from) : []
     const overlay = instance.network && this.input.facts.uplink ? [[OVERLAY, { instance: roadKey('overlay'), port: '' }] as const] : []
     const stitched = [...instance.ports, ...overlay].flatMap(([name, target]) => {
       const attachment = target && this.attachment(target)
@@ -231,6 +280,10 @@ class Wirer {
       ]
     })
     return [...alongChains, ...stitched]
+  }
+
+  private waysOfTags(): Way[] {
+    return this.usable.has(roadKey('vlan')) ? waysAlongChains(ROAD.vlan) : []
   }
 
   private attachment(target: Target): Attachment | undefined {
@@ -260,9 +313,10 @@ class Wirer {
 
   /** The ways that packets take by number: out of workloads, along their chains, and out of ports that a function computes. */
   private jumps(): Jump[] {
-    const alongChains = this.connected.flatMap(({ chain, join }) => {
+    const alongChains = this.connected.flatMap(workload => {
+      const { join } = workload
       const network = join && 'instance' in join ? [this.instanceNumber(join.instance)] : []
-      const stations = [...chain.map(key => this.instanceNumber(key)), ...network]
+      const stations = [...this.chainOf(workload), ...network]
       const steps = stations.slice(1).flatMap((next, n) => [
         { from: stations[n]!, to: next },
         { from: next, to: stations[n]! }
@@ -281,6 +335,11 @@ class Wirer {
   private encode(map: SharedMap, entries: Entry[]): Entries {
     return this.input.encoder.encode('', this.input.specs, map, entries)
   }
+}
+
+function waysAlongChains(from: number): Way[] {
+  const attachment = { target: 0, port: 0, kind: 'ATTACHED_CHAIN' }
+  return [INSIDE, OUTSIDE].map(port => ({ from, port, attachment, to: undefined }))
 }
 
 function programEntries(entries: [index: number, program: number][]): Entries {

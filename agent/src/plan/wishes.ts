@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the graph to what must be made for it: namespaces, devices, eBPF objects and the contents of their maps.
 
-import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK } from '@inkev/bpf/core/graph'
+import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK, INSTANCE_VLAN } from '@inkev/bpf/core/graph'
 import type { HostFacts } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
 import type { Numbers } from '../model/surroundings'
@@ -11,7 +11,13 @@ import type { CompiledCode, CompiledObjects } from './images'
 import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
 
 /** The road's own objects, with their instance numbers, in the order in which they are loaded: the first brings the shared maps. */
-export const ROAD = { port: INSTANCE_PORT, uplink: INSTANCE_UPLINK, overlay: INSTANCE_OVERLAY, replica: INSTANCE_REPLICA } as const
+export const ROAD = {
+  port: INSTANCE_PORT,
+  uplink: INSTANCE_UPLINK,
+  overlay: INSTANCE_OVERLAY,
+  replica: INSTANCE_REPLICA,
+  vlan: INSTANCE_VLAN
+} as const
 export type RoadObject = keyof typeof ROAD
 
 /** The kernel's own vxlan device carries what the fast path cannot; copies go through a pair of devices. */
@@ -38,12 +44,15 @@ export function wishesOf(
 ): Wishes {
   const needed = graph.workloads.size > 0
   const made = [...graph.instances.values()].filter(({ key }) => images.has(key))
-  const veths = [...graph.workloads.values()].flatMap(({ key, device }) => (isVeth(device) ? [{ key, veth: device }] : []))
+  const veths = [...graph.workloads.values()].flatMap(({ key, on, device }) =>
+    isVeth(device) && key === on ? [{ key, veth: device }] : []
+  )
+  const tagged = [...graph.workloads.values()].some(({ tag }) => tag !== undefined)
   const devices = [
     ...(needed ? roadDevices(facts, vxlanPort) : []),
     ...veths.map(({ key, veth }) => ({ key, name: vethName(key), make: { veth } }))
   ]
-  const wished = [...(needed ? roadObjects(facts, objects) : []), ...made.map(instance => objectOf(instance, numbers, objects))]
+  const wished = [...(needed ? roadObjects(facts, objects, tagged) : []), ...made.map(instance => objectOf(instance, numbers, objects))]
   return {
     namespaces: new Map(
       veths.toSorted((a, b) => Number(a.veth.createNetns) - Number(b.veth.createNetns)).map(({ veth }) => [veth.netns, veth.createNetns])
@@ -60,8 +69,9 @@ function roadDevices({ uplink }: HostFacts, port: number): DeviceWish[] {
   return [replica, { key: VXLAN, name: VXLAN_NAME, make: { vxlan: { port, mtu: VXLAN_MTU } } }]
 }
 
-function roadObjects({ uplink }: HostFacts, objects: CompiledObjects): ObjectWish[] {
-  const names = (Object.keys(ROAD) as RoadObject[]).filter(name => uplink || name === 'port' || name === 'replica')
+function roadObjects({ uplink }: HostFacts, objects: CompiledObjects, tagged: boolean): ObjectWish[] {
+  const needed: Record<RoadObject, boolean> = { port: true, replica: true, uplink: !!uplink, overlay: !!uplink, vlan: tagged }
+  const names = (Object.keys(ROAD) as RoadObject[]).filter(name => needed[name])
   return names.map(name => objectWish(roadKey(name), objects.get(name), ROAD[name], {}))
 }
 

@@ -6,17 +6,6 @@
 #include "neighbours.h"
 #include "flood_list.h"
 
-/* IEEE 802.1D table 7-10: spanning tree, flow control and their like are for the next device only.
- */
-static __always_inline bool is_reserved(const mac_t *mac)
-{
-	static const mac_t first = {{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00}};
-	mac_t masked = *mac;
-
-	masked.byte[5] &= 0xf0;
-	return mac_equals(&masked, &first);
-}
-
 static __always_inline int send_to(struct __sk_buff *skb, struct location to, vni_t vni)
 {
 	union attachment attachment = {.target = to.target, .kind = ATTACHED_WORKLOAD};
@@ -43,7 +32,7 @@ static __always_inline int send_multicast(struct __sk_buff *skb, const mac_t *de
 					  struct location origin,
 					  const struct bridge_config *config)
 {
-	if (is_reserved(destination))
+	if (mac_is_reserved(destination))
 		return drop(skb, BRIDGE_RESERVED);
 	if (!config->suppression || !answer_discovery(skb))
 		return send_to_all(skb, origin, config->vni);

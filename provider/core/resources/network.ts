@@ -7,7 +7,7 @@ import { name } from '@inkev/bpf/catalogue/fields'
 import { AgentError, type Item, type Operation, type Stored } from '../agent'
 import { defineResource, hostSet, hostsOf } from '../resource'
 import { settled } from '../settled'
-import type { Members } from '../value'
+import { isMembers, type Members } from '../value'
 import type { Session } from '../world'
 
 export const network = defineResource({
@@ -18,9 +18,33 @@ export const network = defineResource({
     name: name({ doc: 'Name of the network.', replace: true }),
     hosts: hostSet('The hosts that the network spans.')
   },
-  adjust: { mtu: { follows: ['hosts'] } },
+  adjust: { mtu: { follows: ['hosts', 'vni', 'physical'] } },
   identity: ['name'],
   hosts: hostsOf,
+
+  /** A host without a segment would have a network of its own. */
+  problems({ hosts, physical, vni }) {
+    if (!isMembers(physical) || !Array.isArray(hosts) || hosts.some(host => typeof host !== 'string')) return []
+    const segments = Object.keys(physical)
+    const without = vni === null ? hostsOf({ hosts }).filter(host => !segments.includes(host)) : []
+    const stranger = segments.find(host => !hostsOf({ hosts }).includes(host))
+    return [
+      ...without.map(host => ({
+        path: [{ attribute: 'hosts' }],
+        message: `the network has no vni and no physical segment on ${host}, which could not reach the others.`,
+        hint: `Add ${host} to physical, or take it out of hosts.`
+      })),
+      ...(stranger === undefined
+        ? []
+        : [
+            {
+              path: [{ attribute: 'physical' }, { key: stranger }],
+              message: `the network does not span ${stranger}: its hosts are ${hostsOf({ hosts }).join(', ')}.`,
+              hint: `Add ${stranger} to hosts, or take it out of physical.`
+            }
+          ])
+    ]
+  },
 
   /** The narrowest underlay decides. */
   agree(answers) {
@@ -30,6 +54,7 @@ export const network = defineResource({
   async announce(session, { name, ...planned }, prior, found) {
     const hosts = hostsOf(planned)
     const isNew = (host: string) => !prior || !hostsOf(prior).includes(host)
+    if (planned.vni === null) return
     await settled(hosts, async host => {
       const peers = await settled(others(hosts, host), other => peerOf(session, String(name), other))
       const { item } = found.get(host)!
@@ -52,6 +77,7 @@ export const network = defineResource({
   /** A host that lacks a peer does not hold the network wholly. */
   async reflect(session, state, found) {
     const hosts = [...found.keys()]
+    if (state.vni === null) return { ...state, hosts: hosts.toSorted() }
     const whole = await settled(hosts, host => knowsPeers(session, String(state.name), host, others(hosts, host)))
     return { ...state, hosts: hosts.filter((_, index) => whole[index]).toSorted() }
   }

@@ -21,6 +21,24 @@ export const stitch = defineResource({
   hosts: hostsOf,
   reflect: reflectHosts,
 
+  /** What is the same on several hosts would have its addresses several times on their common segment, or join it to another network several times. */
+  problems(planned, world) {
+    return (['a', 'b'] as const).flatMap(side => {
+      const end = planned[side]
+      const network = isMembers(end) && typeof end.network === 'string' ? world.intent('networks', end.network) : undefined
+      const physical = network?.body.physical
+      const shared = isMembers(physical) ? hostsOf(planned).filter(host => host in physical) : []
+      if (shared.length < 2) return []
+      return [
+        {
+          path: [{ attribute: 'hosts' }],
+          message: `network ${network!.name} meets its other hosts on a physical segment, so what is stitched to it must be on one of ${shared.join(', ')}.`,
+          hint: 'Make a function and a stitch for each host (for_each), each with addresses of its own there.'
+        }
+      ]
+    })
+  },
+
   *names({ a, b }) {
     const name = nameOf(`${endText(a)}--${endText(b)}`)
     yield name

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The example physical-network: workloads reach a VLAN of the physical network from their own hosts, and the device stays the host's.
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Host } from '../lab/host'
+import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
+import { Lab } from '../lab/lab'
+import type { Namespace } from '../lab/namespace'
+import { until } from '../lab/process'
+import { addVlan, laySegment, plugIn } from '../lab/segment'
+import { Terraform } from '../lab/terraform'
+import { fetchHttp, ping, throughput } from '../lab/traffic'
+
+const ROUTER = ['203.0.113.254', '2001:db8:1::fe'] as const
+/** As whom the workloads of each host are known outside. */
+const KNOWN = { 'edge-1': ['203.0.113.21', '2001:db8:1::21'], 'edge-2': ['203.0.113.22', '2001:db8:1::22'] } as const
+
+const MIRROR = `
+  require('node:http').createServer(({ socket }, response) => response.end(socket.remoteAddress.replace('::ffff:', '')))
+    .listen(80, '::', () => console.log('listening'))`
+
+let lab: Lab
+let edge: Host
+let outside: Namespace
+let terraform: Terraform
+let before: KernelState
+const app = (n: 1 | 2) => lab.host(`edge-${n}`).workload(`app${n}`)
+
+beforeAll(async () => {
+  lab = await Lab.up({ hosts: 2 })
+  edge = lab.host('edge-1')
+  outside = await laySegment(lab)
+  await addVlan(outside, 42, ['203.0.113.254/24', '2001:db8:1::fe/64'], lab)
+  before = await kernelState(lab)
+  terraform = Terraform.ofExample('physical-network', lab)
+  await terraform.init()
+  await terraform.apply()
+})
+
+afterAll(() => lab?.down())
+
+describe('the example physical-network', () => {
+  test('lets workloads out by the device of their own host, each host as an address of its own', async () => {
+    const server = outside.start(['node', '-e', MIRROR])
+    await server.says('listening')
+    for (const n of [1, 2] as const)
+      for (const [family, router] of ROUTER.entries()) {
+        expect(await ping(app(n), router, 3)).toBe(true)
+        expect(await fetchHttp(app(n), router, 80)).toBe(KNOWN[`edge-${n}`][family])
+      }
+    await server.stop()
+  })
+
+  test('carries a stream through the VLAN', async () => {
+    expect(await throughput(app(1), outside, ROUTER[0], 1)).toBeGreaterThan(0.1)
+  })
+
+  test('leaves the device to its host: its own addresses and other VLANs work on', async () => {
+    await outside.run(['ip', 'addr', 'add', '198.51.100.2/24', 'dev', 'trunk'])
+    await edge.run(['ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'eth1'])
+    expect(await ping(edge, '198.51.100.2')).toBe(true)
+    expect(await ping(outside, '198.51.100.1')).toBe(true)
+    await edge.run(['ip', 'addr', 'del', '198.51.100.1/24', 'dev', 'eth1'])
+  })
+
+  test('is followed by an empty plan', async () => {
+    expect(await terraform.plan()).toMatchObject({ empty: true })
+  })
+
+  test('goes on while the agent is away, and is taken over by the next', async () => {
+    await edge.stopAgent('SIGKILL')
+    expect(await ping(app(1), ROUTER[0])).toBe(true)
+    await edge.startAgent()
+    expect(await ping(app(1), ROUTER[0])).toBe(true)
+  })
+
+  test('is degraded while the device is gone, and mends when it comes back', async () => {
+    const state = async () => (await edge.request('GET', '/v1/networks/wan')).body.status
+    await edge.run(['ip', 'link', 'del', 'eth1'])
+    await until(
+      async () => (await state()).state === 'degraded',
+      5000,
+      () => 'not degraded'
+    )
+    expect(await state()).toMatchObject({ reason: 'the host has no device eth1' })
+    await plugIn(lab, edge)
+    await until(
+      async () => (await state()).state === 'active',
+      5000,
+      () => 'not active'
+    )
+    expect(await ping(app(1), ROUTER[1], 3)).toBe(true)
+  })
+
+  test('refuses at plan what would have its addresses twice on the segment', async () => {
+    const original = 'hosts = [each.key]\n  a     = { function = inkev_function.translator[each.key].name, port = "outside" }'
+    terraform.edit(original, original.replace('[each.key]', 'keys(local.outside)'))
+    const { code, stderr } = await terraform.attempt(['plan'])
+    expect(code).toBe(1)
+    expect(stderr.replaceAll(/[\s│]+/g, ' ')).toContain('what is stitched to it must be on one of edge-1, edge-2')
+    terraform.edit(original.replace('[each.key]', 'keys(local.outside)'), original)
+  })
+
+  test('leaves nothing in the kernel once destroyed', async () => {
+    await terraform.destroy()
+    expect(await whatIsLeft(lab, before)).toEqual([])
+  })
+})
