@@ -6,16 +6,13 @@ import type { Host } from './host'
 import type { Lab } from './lab'
 import type { Namespace } from './namespace'
 
-/** As tagger.bpf.c numbers devices: this kernel need not have VLAN devices. */
-const TRUNK = 10_000
-
 /** The switch, in a namespace that goes with the lab. */
 export async function laySegment(lab: Lab): Promise<Namespace> {
   const [first] = lab.hosts
   const outside = await first!.addWorkload('outside')
   await outside.run(['ip', 'link', 'add', 'switch', 'up', 'type', 'bridge', 'mcast_snooping', '0'])
   for (const host of lab.hosts) await plugIn(lab, host)
-  await outside.run(['ip', 'link', 'add', 'trunk', 'index', String(TRUNK), 'type', 'veth', 'peer', 'name', 'station'])
+  await outside.run(['ip', 'link', 'add', 'trunk', 'type', 'veth', 'peer', 'name', 'station'])
   await outside.run(['ip', 'link', 'set', 'station', 'up', 'master', 'switch'])
   await tagDevice(outside, 'trunk', 'tc', lab)
   return outside
@@ -29,10 +26,11 @@ export async function plugIn({ hosts: [first] }: Lab, host: Host): Promise<void>
   await host.run(['ip', 'link', 'set', 'eth1', 'up'])
 }
 
-/** A device of the tag, above a trunk of ifindex TRUNK whose frames are told apart. */
-export async function addVlan(at: Namespace, tag: number, addresses: string[], lab: Lab): Promise<void> {
+/** A device that speaks with a tag at the trunk, by tagger.bpf.c: this kernel need not have VLAN devices. */
+export async function addVlan(at: Namespace, trunk: string, tag: number, addresses: string[], lab: Lab): Promise<void> {
   const [name, far] = [`vlan${tag}`, `far${tag}`]
-  await at.run(['ip', 'link', 'add', far, 'index', String(TRUNK + tag), 'type', 'veth', 'peer', 'name', name])
+  const [{ ifindex, address: mac }] = JSON.parse(await at.run(['ip', '-j', 'link', 'show', trunk]))
+  await at.run(['ip', 'link', 'add', far, 'index', String((ifindex << 12) | tag), 'type', 'veth', 'peer', 'name', name, 'address', mac])
   await tagDevice(at, far, 'tc/out', lab)
   await at.run(['sysctl', '-qw', `net.ipv6.conf.${far}.disable_ipv6=1`])
   await at.run(['ip', 'link', 'set', name, 'up'])

@@ -7,7 +7,7 @@ import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
 import { Lab } from '../lab/lab'
 import type { Namespace } from '../lab/namespace'
 import { until } from '../lab/process'
-import { addVlan, laySegment, plugIn } from '../lab/segment'
+import { addVlan, laySegment, plugIn, tagDevice } from '../lab/segment'
 import { Terraform } from '../lab/terraform'
 import { fetchHttp, ping, throughput } from '../lab/traffic'
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
   lab = await Lab.up({ hosts: 2 })
   edge = lab.host('edge-1')
   outside = await laySegment(lab)
-  await addVlan(outside, 42, ['203.0.113.254/24', '2001:db8:1::fe/64'], lab)
+  await addVlan(outside, 'trunk', 42, ['203.0.113.254/24', '2001:db8:1::fe/64'], lab)
   before = await kernelState(lab)
   terraform = Terraform.ofExample('physical-network', lab)
   await terraform.init()
@@ -55,7 +55,18 @@ describe('the example physical-network', () => {
     expect(await throughput(app(1), outside, ROUTER[0], 1)).toBeGreaterThan(0.1)
   })
 
-  test('leaves the device to its host: its own addresses and other VLANs work on', async () => {
+  test('brings a workload that speaks with tags into each of its networks', async () => {
+    const appliance = edge.workload('appliance')
+    await tagDevice(appliance, 'eth0', 'tc', lab)
+    await addVlan(appliance, 'eth0', 100, ['10.0.1.100/24', 'fd00:1::100/64'], lab)
+    await addVlan(appliance, 'eth0', 200, ['203.0.113.100/24', '2001:db8:1::100/64'], lab)
+    for (const address of ['10.0.1.11', 'fd00:1::12', '10.0.1.12', ...ROUTER]) expect(await ping(appliance, address, 3)).toBe(true)
+    for (const address of ['203.0.113.100', '2001:db8:1::100']) expect(await ping(outside, address, 3)).toBe(true)
+    expect(await throughput(app(2), appliance, '10.0.1.100', 1)).toBeGreaterThan(0.1)
+    expect(await throughput(appliance, outside, ROUTER[0], 1)).toBeGreaterThan(0.1)
+  })
+
+  test('leaves the device to its host: its own addresses work on', async () => {
     await outside.run(['ip', 'addr', 'add', '198.51.100.2/24', 'dev', 'trunk'])
     await edge.run(['ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'eth1'])
     expect(await ping(edge, '198.51.100.2')).toBe(true)

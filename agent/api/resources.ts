@@ -105,6 +105,20 @@ export const endpoint = group(
 export const workloadPort = group(
   {
     network: optional(name({ doc: 'The network that the workload joins; none where a stitch leads elsewhere.' })),
+    vlans: optional(
+      table({
+        doc: 'Further networks that the workload joins by the tags of its frames (IEEE 802.1Q), by tag: the port is a trunk. Devices for the tags are the workload’s own. Without it tags are nothing to the port.',
+        max: 256,
+        fields: {
+          network: name({ doc: 'The network.' }),
+          ip_addresses: list(ip({ doc: 'Address.' }), {
+            doc: 'Addresses of the workload there, each inside a subnet of the network; they are not configured.',
+            max: 32,
+            default: []
+          })
+        }
+      })
+    ),
     netns: optional(
       path({
         doc: 'Network namespace of the workload: a name as of `ip netns`, or an absolute path. A veth pair is made into it.',

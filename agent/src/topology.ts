@@ -4,6 +4,7 @@
 import type { Status } from '../api/resources'
 import type { Desired, StitchEnd } from './model/desired'
 import { inWords, resourceKey } from './model/desired'
+import { networksOf } from './model/resolve'
 
 export interface Topology {
   nodes: {
@@ -53,13 +54,10 @@ export function topologyOf(desired: Desired, statuses: ReadonlyMap<string, Statu
 }
 
 function edgesOf({ ports, stitches, peers }: Desired): Topology['edges'] {
-  const chains = [...ports].flatMap(([name, { chain, network }]) => {
-    const way = [
-      resourceKey('ports', name),
-      ...chain.map(fn => resourceKey('functions', fn)),
-      ...(network === undefined ? [] : [resourceKey('networks', network)])
-    ]
-    return way.slice(1).map((to, n) => ({ from: way[n]!, to, label: '' }))
+  const chains = [...ports].flatMap(([name, port]) => {
+    const way = [resourceKey('ports', name), ...port.chain.map(fn => resourceKey('functions', fn))]
+    const ends = networksOf(port).map(network => ({ from: way.at(-1)!, to: resourceKey('networks', network), label: '' }))
+    return [...way.slice(1).map((to, n) => ({ from: way[n]!, to, label: '' })), ...ends]
   })
   const stitched = [...stitches.values()].map(({ a, b }) => ({
     from: idOf(a),

@@ -10,6 +10,7 @@ import {
   INSTANCE_PORT,
   INSTANCE_REPLICA,
   INSTANCE_UPLINK,
+  INSTANCE_VLAN,
   likelySlot,
   OUTSIDE,
   slotOf
@@ -22,7 +23,7 @@ import { Network } from './network'
 const VXLAN_MTU = 65_000
 const INSTANCES = 256
 const SIZES = { panel: slotOf(INSTANCES, 0), stitches: slotOf(INSTANCES, 0), workloads: 4096, peers: 64, tunnels: 256 }
-const SHARED = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'tunnels']
+const SHARED = ['panel', 'instances', 'stitches', 'workloads', 'host', 'peers', 'tunnels', 'workload_ips']
 
 /** What lies behind a slot, in the words of union attachment. */
 export type Attachment = { target: number; port?: number; kind: string }
@@ -53,7 +54,13 @@ export class Host {
   }
 
   private async loadCore(): Promise<void> {
-    const numbers = { port: INSTANCE_PORT, overlay: INSTANCE_OVERLAY, uplink: INSTANCE_UPLINK, replica: INSTANCE_REPLICA }
+    const numbers = {
+      port: INSTANCE_PORT,
+      overlay: INSTANCE_OVERLAY,
+      uplink: INSTANCE_UPLINK,
+      replica: INSTANCE_REPLICA,
+      vlan: INSTANCE_VLAN
+    }
     for (const [name, number] of Object.entries(numbers)) {
       const loaded = await LoadedObject.load(name, { number, sizes: SIZES, share: this.shared })
       this.core.set(name, loaded)
@@ -71,6 +78,8 @@ export class Host {
     for (const ifindex of [vxlan, replica, replicaOut]) net.setLink(ifindex, { up: true })
     this.table('host').put(0, { vtep: this.vtep, uplink, vxlan, replica, vxlan_port: VXLAN_PORT })
     this.map('instances').putProgram(INSTANCE_OVERLAY, this.program('overlay'))
+    this.map('instances').putProgram(INSTANCE_VLAN, this.program('vlan'))
+    for (const port of [INSIDE, OUTSIDE]) this.stitch(INSTANCE_VLAN, port, { target: 0, kind: 'ATTACHED_CHAIN' })
     this.attach(this.program('uplink'), uplink)
     this.attach(this.program('uplink', 'vxlan'), vxlan)
     this.attach(this.program('replica'), replicaOut)

@@ -2,7 +2,7 @@
 // A network on a hand-made host: its bridge, its workloads, and what it knows of other hosts.
 
 import type { Endpoint } from '../catalogue/define'
-import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK } from '../core/graph'
+import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK, INSTANCE_VLAN } from '../core/graph'
 import { bridge } from '../functions/bridge/bridge'
 import type { Host } from './host'
 import type { Instance } from './instance'
@@ -20,6 +20,8 @@ export interface PlacedWorkload extends WorkloadOptions {
   chain?: number[]
   /** Only packets from its own MAC and addresses pass. */
   pinned?: boolean
+  /** Frames with tags belong to other networks: see addTag(). */
+  trunk?: boolean
 }
 
 export class Network {
@@ -30,6 +32,8 @@ export class Network {
   private readonly peers: number[] = []
   private readonly vteps: string[] = []
   private hasTaps = false
+  /** Port ids of those that share a device by tags. */
+  private readonly joined: number[] = []
   private readonly stitched: number[] = []
 
   private constructor(
@@ -51,18 +55,50 @@ export class Network {
     const { host } = this
     const workload = await Workload.create(`${host.name}-${name}`, host, options)
     const id = ++workloads
-    const { chain = [], pinned = false, mtu = 1450, mac } = options
+    const { chain: further = [], pinned = false, mtu = 1450, mac, trunk = false } = options
+    const chain = [...(trunk ? [INSTANCE_VLAN] : []), ...further]
     const network = { target: this.bridge.number, port: WORKLOADS, kind: 'ATTACHED_FUNCTION' }
     const device = { ifindex: workload.hostIfindex, delivery: options.tap ? 'ATTACHED_DEVICE' : 'ATTACHED_VETH', mac, mtu, pinned }
     host.table('workloads').put(id, { ...device, network, chain, chain_length: chain.length })
-    host.table('workload_ids').put(workload.hostIfindex, id)
+    if (trunk) this.tag(id, workload.hostIfindex, 0)
+    else host.table('workload_ids').put(workload.hostIfindex, id)
     for (const ip of workload.ips) host.table('workload_ips').put({ ip, workload: id }, 0)
     this.workloads.push(workload)
     this.ids.set(workload, id)
     this.hasTaps ||= options.tap === true
     this.know({ mac, addresses: workload.ips, port_id: id })
-    host.attach(host.program('port'), workload.hostIfindex)
+    host.attach(trunk ? host.program('vlan', 'trunk') : host.program('port'), workload.hostIfindex)
     return workload
+  }
+
+  /** The workload, whose device is a trunk port of another network, speaks here by a tag. */
+  addTag(workload: Workload, tag: number): number {
+    const id = this.join(workload.hostIfindex, 'ATTACHED_VETH', tag, workload.mac)
+    this.know({ mac: workload.mac, addresses: [], port_id: id })
+    return id
+  }
+
+  /** The network reaches into the frames of a tag at a device of the host. What is known by now lives on this side of it. */
+  addSegment(ifindex: number, tag: number): number {
+    const id = this.join(ifindex, 'ATTACHED_DEVICE', tag, '00:00:00:00:00:00')
+    for (const { mac } of this.known) this.host.table('residents').put({ workload: id, mac }, 1)
+    this.refresh()
+    return id
+  }
+
+  private join(ifindex: number, delivery: string, tag: number, mac: string): number {
+    const id = ++workloads
+    const network = { target: this.bridge.number, port: WORKLOADS, kind: 'ATTACHED_FUNCTION' }
+    const chain = { chain: [INSTANCE_VLAN], chain_length: 1 }
+    this.host.table('workloads').put(id, { ifindex, delivery, mac, mtu: 1500, pinned: false, network, ...chain })
+    this.tag(id, ifindex, tag)
+    this.joined.push(id)
+    return id
+  }
+
+  private tag(id: number, ifindex: number, tag: number): void {
+    this.host.table('vlan_tags').put(id, tag)
+    this.host.table('vlan_ids').put({ ifindex, tag }, id)
   }
 
   /** Where an address lives. */
@@ -95,7 +131,9 @@ export class Network {
     for (const [n, remote] of this.vteps.entries())
       this.host.table('tunnels').put({ remote, vni: this.vni }, { network, peer: this.peers[n]!, by_kernel: this.hasTaps })
     const { vni, known: endpoints, peers, stitched } = this
-    this.bridge.apply(this.config, { bridge: { vni, mtu: 1450, endpoints, port_ids: [...this.ids.values()], peers, stitched } })
+    this.bridge.apply(this.config, {
+      bridge: { vni, mtu: 1450, endpoints, port_ids: [...this.ids.values(), ...this.joined], peers, stitched }
+    })
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { macOf } from '@inkev/agent/src/model/resolve'
 import { requirePortsInside, validate } from '@inkev/agent/src/model/validate'
 import { type Agent, AgentError, type Limits } from './agent'
 import type { Diagnostic } from './diagnostics'
+import { endpointOperations, memberships } from './endpoints'
 import type { Members } from './value'
 
 /** One planned object: what will be asked of the agents of these hosts. */
@@ -68,10 +69,10 @@ export class World {
     const intent = rest === 'ports' ? withMac(asked) : asked
     this.forget(rest, intent.name)
     this.#intents.set(`${rest}/${intent.name}`, intent)
-    const endpoint = rest === 'ports' ? endpointOf(intent) : undefined
+    const endpoints = rest === 'ports' ? endpointOperations(intent.hosts[0]!, { ...intent.body, name: intent.name }) : []
     for (const [host, plans] of this.#plans)
       if (intent.hosts.includes(host)) plans[rest].set(intent.name, intent.body)
-      else if (endpoint) plans.endpoints.set(endpointName(intent), endpoint)
+      else for (const { name, body } of endpoints) plans.endpoints.set(name, body)
     for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!)
   }
 
@@ -81,7 +82,7 @@ export class World {
     this.#intents.delete(`${rest}/${name}`)
     for (const plans of this.#plans.values()) {
       plans[rest].delete(name)
-      if (rest === 'ports') plans.endpoints.delete(endpointName(intent))
+      if (rest === 'ports') for (const { network } of memberships(intent.body)) plans.endpoints.delete(`${network}.${intent.name}`)
     }
   }
 }
@@ -90,16 +91,6 @@ export class World {
 function withMac({ body, hosts, name }: Intent): Intent {
   const mac = macOf(name, body as never)
   return { name, hosts, body: { ...body, ...(mac && { mac }) } }
-}
-
-/** How other hosts know a port of a network. */
-function endpointOf({ body, hosts }: Intent): Members | undefined {
-  const { ip_addresses = [], mac, network } = body
-  return network && mac ? { network, host: hosts[0]!, mac, addresses: ip_addresses } : undefined
-}
-
-function endpointName({ body, name }: Intent): string {
-  return `${String(body.network)}.${name}`
 }
 
 /** Judges one object by itself. Throws AgentError. */

@@ -18,8 +18,8 @@ import {
 } from './desired'
 import { misfitOf } from './placing'
 import { usersOf } from './references'
-import { mtuOf, type Subnet, subnetsOf } from './resolve'
-import { interfaceKey, interfaceWorkload, portWorkload, segmentWorkload, type Target, type Workload } from './workloads'
+import { membershipsOf, mtuOf, networksOf, type Subnet, subnetsOf } from './resolve'
+import { interfaceKey, interfaceWorkload, portWorkloads, segmentWorkload, type Target, type Workload } from './workloads'
 
 /** The kind that every network is an instance of. */
 const NETWORK_KIND = 'bridge'
@@ -142,7 +142,7 @@ function targetOf(end: StitchEnd, stitch: string): Target {
 
 function buildWorkloads(desired: Desired, facts: HostFacts, { ends, behind }: Links): Map<string, Workload> {
   const ready = [...desired.ports].filter(([, port]) => !missingForPort(desired, port))
-  const workloads = ready.map(([name, port]) => portWorkload(desired, facts, name, port, behind.get(resourceKey('ports', name))))
+  const workloads = ready.flatMap(([name, port]) => portWorkloads(desired, facts, name, port, behind.get(resourceKey('ports', name))))
   for (const [stitch, [a, b]] of ends)
     for (const [end, other] of [
       [a, b],
@@ -155,8 +155,10 @@ function buildWorkloads(desired: Desired, facts: HostFacts, { ends, behind }: Li
   return new Map([...workloads, ...segments].map(workload => [workload.key, workload]))
 }
 
-function missingForPort(desired: Desired, { network, chain }: WorkloadPort): string | undefined {
-  if (network !== undefined && !desired.networks.has(network)) return resourceKey('networks', network)
+function missingForPort(desired: Desired, port: WorkloadPort): string | undefined {
+  const { chain } = port
+  const network = networksOf(port).find(name => !desired.networks.has(name))
+  if (network !== undefined) return resourceKey('networks', network)
   return chain.map(name => missingFor(desired, name)).find(missing => missing !== undefined)
 }
 
@@ -222,7 +224,8 @@ const bridgeConfigs = new WeakMap<Network, Record<string, unknown>>()
 /** Whether the port that an endpoint tells of is on this host, and in its network: then the port itself tells. */
 function isLocal({ ports, endpoints }: Desired, endpoint: string): boolean {
   const { network } = endpoints.get(endpoint)!
-  return ports.get(endpoint.slice(network.length + 1))?.network === network
+  const port = ports.get(endpoint.slice(network.length + 1))
+  return port !== undefined && networksOf(port).includes(network)
 }
 
 const ACTIVE: Status = { state: 'active' }
@@ -270,10 +273,12 @@ function tellStatuses(
 
 function ofPort(desired: Desired, port: WorkloadPort, workload: Workload | undefined): Status {
   if (!workload) return waitsFor(inWords(missingForPort(desired, port)!))
-  const network = desired.networks.get(port.network ?? '')
-  const misfit = network && misfitOf(network, 'ip_addresses', port.ip_addresses)
-  if (misfit) return { state: 'degraded', reason: misfit }
-  return workload.join ? ACTIVE : idle('nothing is stitched to it')
+  for (const { network, field, addresses } of membershipsOf(port)) {
+    const known = desired.networks.get(network)
+    const misfit = known && misfitOf(known, field, addresses)
+    if (misfit) return { state: 'degraded', reason: misfit }
+  }
+  return workload.join || port.vlans ? ACTIVE : idle('nothing is stitched to it')
 }
 
 function ofStitch(desired: Desired, name: string, { ends }: Links, instances: Map<string, Instance>): Status {

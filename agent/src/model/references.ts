@@ -2,6 +2,7 @@
 // Which resources name which others: what a deletion would tear apart.
 
 import { type Desired, programNameOf, type ResourceType, resourceKey, type StitchEnd, type WorkloadPort } from './desired'
+import { networksOf } from './resolve'
 
 /** Keys of the resources that cannot do without this one. Peers and endpoints can: they wait. */
 export function usersOf({ ports, stitches, functions }: Desired, type: ResourceType, name: string): string[] {
@@ -16,9 +17,9 @@ export function usersOf({ ports, stitches, functions }: Desired, type: ResourceT
   return users
 }
 
-function portUses({ network, chain }: WorkloadPort, type: ResourceType, name: string): boolean {
-  if (type === 'networks') return network === name
-  return type === 'functions' && chain.includes(name)
+function portUses(port: WorkloadPort, type: ResourceType, name: string): boolean {
+  if (type === 'networks') return networksOf(port).includes(name)
+  return type === 'functions' && port.chain.includes(name)
 }
 
 function endUses(end: StitchEnd, type: ResourceType, name: string): boolean {

@@ -46,6 +46,26 @@ export function cidrsOf({ subnets }: Pick<Network, 'subnets'>): string[] {
   return Object.values(subnets).map(({ cidr }) => cidr)
 }
 
+/** A network that a port joins, and its addresses there. */
+export interface Membership {
+  network: string
+  /** Of the addresses, dotted. */
+  field: string
+  addresses: string[]
+}
+
+/** Without tag first. */
+export function membershipsOf({ network, ip_addresses, vlans }: Pick<WorkloadPort, 'network' | 'ip_addresses' | 'vlans'>): Membership[] {
+  const tagged = vlans
+    ? Object.entries(vlans).map(([tag, row]) => ({ ...row, field: `vlans.${tag}.ip_addresses`, addresses: row.ip_addresses }))
+    : []
+  return [...(network === undefined ? [] : [{ network, field: 'ip_addresses', addresses: ip_addresses }]), ...tagged]
+}
+
+export function networksOf(port: WorkloadPort): string[] {
+  return membershipsOf(port).map(({ network }) => network)
+}
+
 /** Undefined for an existing device without a declared address: what lives behind it, its packets tell. */
 export function macOf(name: string, port: WorkloadPort): string | undefined {
   if (port.mac !== undefined || port.netns === undefined) return port.mac

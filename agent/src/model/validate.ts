@@ -25,11 +25,11 @@ import {
   splitKey,
   type WorkloadPort
 } from './desired'
-import { FUNCTIONS_MAX, PORTS_MAX } from './limits'
+import { CHAIN_MAX, FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
 import { findMisplaced } from './placing'
 import { usersOf } from './references'
-import { cidrsOf, macOf, segmentOf, subnetsOf } from './resolve'
+import { cidrsOf, macOf, membershipsOf, segmentOf, subnetsOf } from './resolve'
 
 /** Throws `InkevError` unless `desired`, which holds the resource already, may have it. `before` is what it was. */
 export function validate(desired: Desired, facts: HostFacts, type: ResourceType, name: string, before: unknown): void {
@@ -127,10 +127,11 @@ function segmentInWords({ interface: device, vlan }: Segment): string {
  */
 export function requirePortsInside({ networks, ports }: Desired, name: string): void {
   const cidrs = cidrsOf(networks.get(name)!)
-  for (const [port, { network, ip_addresses }] of ports) {
-    const misplaced = network === name ? findMisplaced(cidrs, ip_addresses) : undefined
-    if (misplaced) refuse(misplaced.code, 'subnets', `ip_addresses.${misplaced.position} of port ${port}: ${misplaced.message}`)
-  }
+  for (const [port, declared] of ports)
+    for (const { field, addresses } of membershipsOf(declared).filter(({ network }) => network === name)) {
+      const misplaced = findMisplaced(cidrs, addresses)
+      if (misplaced) refuse(misplaced.code, 'subnets', `${field}.${misplaced.position} of port ${port}: ${misplaced.message}`)
+    }
 }
 
 function validatePeer(facts: HostFacts, name: string, { network, host, vtep }: Peer): void {
@@ -163,21 +164,24 @@ function validateEndpoint(desired: Desired, facts: HostFacts, name: string, { ne
 }
 
 function validatePort(desired: Desired, facts: HostFacts, name: string, port: WorkloadPort): void {
-  const { network, netns, ifname, ip_addresses, chain } = port
+  const { network, netns, ifname, ip_addresses, chain, vlans } = port
   if ((netns === undefined) === (port.interface === undefined))
     refuse('INKEV_ERR_PLACE', netns === undefined ? 'netns' : 'interface', `port ${name} needs exactly one of netns and interface`)
   if (network === undefined) {
     if (ip_addresses.length > 0)
       refuse('INKEV_ERR_NEEDS', 'ip_addresses', 'addresses need a network', 'Give network, or leave ip_addresses out.')
-    if (chain.length > 0)
+    if (chain.length > 0 && !vlans)
       refuse('INKEV_ERR_NEEDS', 'chain', 'a chain leads to a network, and the port has none', 'Give network, or stitch the functions.')
-    if (port.pin_addresses) refuse('INKEV_ERR_NEEDS', 'pin_addresses', 'only addresses of a network can be pinned', 'Give network.')
+    if (port.pin_addresses && !vlans)
+      refuse('INKEV_ERR_NEEDS', 'pin_addresses', 'only addresses of a network can be pinned', 'Give network.')
   }
   const mac = macOf(name, port)
   if (mac) requireUnicast('mac', mac)
   else if (port.pin_addresses)
     refuse('INKEV_ERR_NEEDS', 'mac', 'pin_addresses needs to know the MAC behind an existing interface', 'Give mac.')
-  if (network !== undefined) requireAddresses(desired, `${network}.${name}`, network, mac, ip_addresses, 'ip_addresses')
+  requireVlans(port)
+  for (const { network, field, addresses } of membershipsOf(port))
+    requireAddresses(desired, `${network}.${name}`, network, mac, addresses, field)
   for (const [key, { destination, via }] of Object.entries(port.routes ?? {}))
     if (isIP(via) !== isIP(destination.split('/')[0]!))
       refuse('INKEV_ERR_CONFIG', `routes.${key}.via`, `${via} is of another family than ${destination}`)
@@ -185,6 +189,28 @@ function validatePort(desired: Desired, facts: HostFacts, name: string, port: Wo
   if (netns !== undefined) requireNetns(desired, facts, name, port)
   else requireInterface(desired, facts, `ports/${name}`, port.interface!, 'interface')
   if (ifname === 'lo') refuse('INKEV_ERR_DEVICE_TAKEN', 'ifname', 'every namespace has a device lo')
+}
+
+const TAG_MAX = 4094
+
+function requireVlans({ network, vlans = {}, chain }: WorkloadPort): void {
+  const tags = Object.keys(vlans)
+  for (const tag of tags) {
+    const path = `vlans.${tag}`
+    if (!/^[1-9][0-9]*$/.test(tag) || Number(tag) > TAG_MAX)
+      refuse('INKEV_ERR_CONFIG', path, `${tag} is no VLAN tag`, `Take a number from 1 to ${TAG_MAX}.`)
+    const joined = vlans[tag]!.network
+    const other = joined === network ? 'without tag' : tags.find(other => other !== tag && vlans[other]!.network === joined)
+    if (other !== undefined)
+      refuse(
+        'INKEV_ERR_CONFIG',
+        `${path}.network`,
+        `the port joins network ${joined} twice (${other})`,
+        'Join each network once: frames would go round.'
+      )
+  }
+  if (tags.length > 0 && chain.length >= CHAIN_MAX)
+    refuse('INKEV_ERR_FULL', 'chain', `the chain of a port with vlans takes ${CHAIN_MAX - 1} functions`)
 }
 
 function validateFunction(desired: Desired, name: string, declared: NetworkFunction, before?: NetworkFunction): void {
@@ -426,7 +452,8 @@ interface Resident {
 /** A generator, as it is gone through for every port and endpoint of a large configuration. */
 function* residentsOf({ ports, endpoints }: Desired, network: string): Generator<Resident> {
   for (const [name, port] of ports)
-    if (port.network === network) yield { owner: `${network}.${name}`, mac: macOf(name, port), addresses: port.ip_addresses }
+    for (const membership of port.vlans || port.network === network ? membershipsOf(port) : [])
+      if (membership.network === network) yield { owner: `${network}.${name}`, mac: macOf(name, port), addresses: membership.addresses }
   for (const [owner, endpoint] of endpoints)
     if (endpoint.network === network) yield { owner, mac: endpoint.mac, addresses: endpoint.addresses }
 }

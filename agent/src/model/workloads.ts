@@ -69,7 +69,7 @@ export function interfaceKey(device: string): string {
 }
 
 /** `stitched` is what a stitch leads to, for a port without a network. */
-export function portWorkload(desired: Desired, facts: HostFacts, name: string, port: WorkloadPort, stitched: Target | undefined): Workload {
+function portWorkload(desired: Desired, facts: HostFacts, name: string, port: WorkloadPort, stitched: Target | undefined): Workload {
   const key = resourceKey('ports', name)
   const mac = macOf(name, port)
   const mtu = portMtuOf(port, desired, facts)
@@ -101,6 +101,28 @@ export function interfaceWorkload(desired: Desired, facts: HostFacts, device: st
     mtu: mtuOf(desired.networks.get(network ?? ''), facts),
     join: network === undefined ? join : { instance: resourceKey('networks', network), port: WORKLOADS }
   }
+}
+
+/** A trunk port: one workload for the frames without tag, and one for each tag. They share the port's device, MAC and chain. */
+export function portWorkloads(
+  desired: Desired,
+  facts: HostFacts,
+  name: string,
+  port: WorkloadPort,
+  stitched: Target | undefined
+): Workload[] {
+  const plainly = portWorkload(desired, facts, name, port, stitched)
+  const vlans = Object.entries(port.vlans ?? {})
+  if (vlans.length === 0) return [plainly]
+  const tagged = vlans.map(([tag, { network, ip_addresses }]) => ({
+    ...plainly,
+    key: `${plainly.key}/${tag}`,
+    tag: Number(tag),
+    network,
+    addresses: ip_addresses,
+    join: { instance: resourceKey('networks', network), port: WORKLOADS }
+  }))
+  return [{ ...plainly, tag: 0 }, ...tagged].map(workload => ({ ...workload, entrance: 'trunk' as const }))
 }
 
 /** The physical segment of a network as a port of it. */

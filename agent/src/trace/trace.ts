@@ -6,7 +6,7 @@ import { coreCounters } from '@inkev/bpf/core/core'
 import type { Ending, Step, TraceAnswer } from '../../api/trace'
 import { type Copy, EXIT, type Packet, type Run, type Shadow, STOPPED } from '../kernel/shadow'
 import type { Instance } from '../model/graph'
-import { roadKey } from '../plan/wishes'
+import { ROAD, roadKey } from '../plan/wishes'
 import type { Reconciler } from '../reconcile'
 import { changesOf } from './frame'
 import type { Names, Place } from './names'
@@ -74,6 +74,7 @@ export class Trace {
   private step(copy: number, packet: Packet): Promise<Outcome> {
     const { instance: number, port } = placeOf(packet)
     const instance = this.names.instance(number)
+    if (number === ROAD.vlan) return this.passTags(copy, packet)
     return instance ? this.passFunction(copy, packet, instance, port) : this.leaveHost(copy, packet)
   }
 
@@ -93,6 +94,14 @@ export class Trace {
       outcome
     )
     this.takeCopies(key, run)
+    return outcome
+  }
+
+  /** What stands before a trunk port or a segment. */
+  private async passTags(copy: number, packet: Packet): Promise<Outcome> {
+    const run = await this.shadow.run(this.names.road('vlan'), packet)
+    const outcome = await this.outcomeOf(run, {})
+    this.tell({ copy, at: roadKey('vlan'), ...toldOf(run, {}, packet.bytes) }, outcome)
     return outcome
   }
 

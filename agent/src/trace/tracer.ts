@@ -65,7 +65,7 @@ export class Tracer {
     const key = resourceKey('ports', name)
     const workload = graph.workloads.get(key)
     const { state, reason } = this.reconciler.statuses.get(key) ?? {}
-    if (!workload || state !== 'active')
+    if (!workload?.join || state !== 'active')
       throw notFound(`${inWords(key)} is not connected on this host${reason === undefined ? '' : `: ${reason}`}`, 'from.port')
     return { workload: numbers.workload(key), origin: originOf(workload, graph, numbers) }
   }

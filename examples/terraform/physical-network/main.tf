@@ -1,24 +1,26 @@
 # A network of workloads whose way out is a VLAN of the physical network, on every host by the host's own device.
 #
-#             edge-1                                   edge-2
-#   +--------------------------+            +--------------------------+
-#   |         [ app1 ]         |            |         [ app2 ]         |
-#   |            |             |            |            |             |
-#   |           app ===========|== VXLAN ===|=========== app           |
-#   |            |             |            |            |             |
-#   |    < gateway-edge-1 >    |            |    < gateway-edge-2 >    |
-#   |            |             |            |            |             |
-#   |   < translator-edge-1 >  |            |   < translator-edge-2 >  |
-#   |            |             |            |            |             |
-#   |           wan            |            |           wan            |
-#   +----------- eth1 ---------+            +----------- eth1 ---------+
-#                 |                                       |
-#        ---------+------------- switch, VLAN 42 ---------+---------
+#              edge-1                                     edge-2
+#   +----------------------------+            +----------------------------+
+#   |   [ appliance ]  [ app1 ]  |            |          [ app2 ]          |
+#   |     200 |  | 100     |     |            |             |              |
+#   |         |  +------- app =====|== VXLAN ===|=========== app             |
+#   |         |            |     |            |             |              |
+#   |         |   < gateway-edge-1 >|            |    < gateway-edge-2 >      |
+#   |         |            |     |            |             |              |
+#   |         | < translator-edge-1 >|            |   < translator-edge-2 >    |
+#   |         |            |     |            |             |              |
+#   |         +---------- wan    |            |            wan             |
+#   +-------------------- eth1 --+            +----------- eth1 -----------+
+#                          |                                |
+#        ------------------+-- switch, VLAN 42 -------------+------------
 #                                    |
 #                   router of the provider, and the Internet
 #
 #   app   VNI 100   10.0.1.0/24      fd00:1::/64
 #   wan   VLAN 42   203.0.113.0/24   2001:db8:1::/64    the provider's router is .254 and ::fe
+#
+# The appliance is one device in both networks: it speaks to app by tag 100 and to wan by tag 200, which mean nothing beyond its port.
 #
 # The gateways are one to the workloads: the same addresses, the same MAC. Outside each host has addresses of its own, as switches learn each MAC at one place
 # only. What a workload sends leaves by its own host, as an address of that host.
@@ -141,4 +143,15 @@ resource "inkev_port" "app" {
   netns        = each.key
   create_netns = true
   ip_addresses = each.value.addresses
+}
+
+resource "inkev_port" "appliance" {
+  name         = "appliance"
+  host         = "edge-1"
+  netns        = "appliance"
+  create_netns = true
+  vlans = {
+    "100" = { network = inkev_network.app.name, ip_addresses = ["10.0.1.100", "fd00:1::100"] }
+    "200" = { network = inkev_network.wan.name, ip_addresses = ["203.0.113.100", "2001:db8:1::100"] }
+  }
 }

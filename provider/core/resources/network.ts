@@ -5,9 +5,10 @@ import { findMisplaced } from '@inkev/agent/src/model/placing'
 import { cidrsOf } from '@inkev/agent/src/model/resolve'
 import { name } from '@inkev/bpf/catalogue/fields'
 import { AgentError, type Item, type Operation, type Stored } from '../agent'
+import { endpointOperations } from '../endpoints'
 import { defineResource, hostSet, hostsOf } from '../resource'
 import { settled } from '../settled'
-import { isMembers, type Members } from '../value'
+import { isMembers } from '../value'
 import type { Session } from '../world'
 
 export const network = defineResource({
@@ -102,17 +103,8 @@ async function endpointsOf(session: Session, { name, ...network }: Item, host: s
   const ports = await session.agent(host).list('ports')
   const cidrs = cidrsOf(network as never)
   return [...ports.values()]
-    .filter(({ item }) => item.network === name && item.mac && !findMisplaced(cidrs, item.ip_addresses as string[]))
-    .map(({ item }) => endpointOperation(name, host, item))
-}
-
-export function endpointOperation(network: string, host: string, { name, mac, ip_addresses }: Members): Operation {
-  return {
-    method: 'PUT',
-    resource: 'endpoints',
-    name: `${network}.${String(name)}`,
-    body: { network, host, mac: mac!, addresses: ip_addresses! }
-  }
+    .flatMap(({ item }) => endpointOperations(host, item))
+    .filter(({ body }) => body.network === name && !findMisplaced(cidrs, body.addresses))
 }
 
 /** Deletes every record that a host holds about others in the network. */

@@ -3,14 +3,14 @@
 
 import { endpoint } from '@inkev/agent/api/resources'
 import { bool, name } from '@inkev/bpf/catalogue/fields'
-import type { Item, Stored } from '../agent'
+import type { Stored } from '../agent'
+import { endpointOperations, memberships } from '../endpoints'
 import { defineResource } from '../resource'
 import { isSame } from '../same'
 import { attributesOf } from '../schema'
 import { settled } from '../settled'
 import type { Members } from '../value'
 import type { Session } from '../world'
-import { endpointOperation } from './network'
 
 const endpointFields = attributesOf(endpoint)
 
@@ -30,34 +30,45 @@ export const port = defineResource({
   identity: ['host', 'name'],
   hosts: ({ host }) => (typeof host === 'string' ? [host] : []),
 
-  problems({ host, network }, world) {
-    const intent = typeof network === 'string' ? world.intent('networks', network) : undefined
-    if (!intent || typeof host !== 'string' || intent.hosts.includes(host)) return []
-    return [
-      {
-        path: [{ attribute: 'host' }],
-        message: `network ${String(network)} does not span ${host}: its hosts are ${intent.hosts.join(', ')}.`,
-        hint: `Add ${host} to hosts of the network.`
-      }
-    ]
+  problems({ host, ...planned }, world) {
+    return memberships(planned).flatMap(({ network }) => {
+      const intent = world.intent('networks', network)
+      if (!intent || typeof host !== 'string' || intent.hosts.includes(host)) return []
+      return [
+        {
+          path: [{ attribute: 'host' }],
+          message: `network ${network} does not span ${host}: its hosts are ${intent.hosts.join(', ')}.`,
+          hint: `Add ${host} to hosts of the network.`
+        }
+      ]
+    })
   },
 
   async announce(session, _planned, prior, found) {
     const [[host, { item }]] = [...found] as [[string, Stored]]
-    if (prior && prior.network !== item.network) await retract(session, prior)
-    if (typeof item.network !== 'string' || !item.mac) return
-    const record = endpointOperation(item.network, host, item)
-    const hosts = await otherHosts(session, host, item.network)
-    await settled(hosts, other => session.agent(other).bulk([record]))
+    const now = memberships(item).map(({ network }) => network)
+    if (prior)
+      await retractFrom(
+        session,
+        prior,
+        memberships(prior).filter(({ network }) => !now.includes(network))
+      )
+    for (const record of endpointOperations(host, item)) {
+      const hosts = await otherHosts(session, host, record.body.network)
+      await settled(hosts, other => session.agent(other).bulk([record]))
+    }
   },
 
-  withdraw: retract,
+  withdraw: (session, prior) => retractFrom(session, prior, memberships(prior)),
 
   async reflect(session, state, found) {
     const [[host, { item }]] = [...found] as [[string, Stored]]
-    const hosts = typeof item.network === 'string' && item.mac ? await otherHosts(session, host, item.network) : []
-    const known = await settled(hosts, other => isKnownOn(session, other, host, item))
-    return { ...state, announced: known.every(Boolean) }
+    let announced = true
+    for (const record of endpointOperations(host, item)) {
+      const known = await settled(await otherHosts(session, host, record.body.network), other => isKnownOn(session, other, record))
+      announced &&= known.every(Boolean)
+    }
+    return { ...state, announced }
   }
 })
 
@@ -68,21 +79,23 @@ async function otherHosts(session: Session, host: string, network: string): Prom
   return hosts.filter(other => session.world.agents?.has(other))
 }
 
-/** Takes the port's endpoints back, save where the port lives elsewhere by now. */
-async function retract(session: Session, { host, name, network }: Members): Promise<void> {
-  if (typeof network !== 'string' || !session.world.agents?.has(String(host))) return
-  const endpoint = `${network}.${String(name)}`
-  await settled(await otherHosts(session, String(host), network), async other => {
-    const known = (await session.agent(other).list('endpoints')).get(endpoint)
-    if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint)
-  })
+/** Takes the port's endpoints in these networks back, save where the port lives elsewhere by now. */
+async function retractFrom(session: Session, { host, name }: Members, left: ReturnType<typeof memberships>): Promise<void> {
+  if (!session.world.agents?.has(String(host))) return
+  for (const { network } of left) {
+    const endpoint = `${network}.${String(name)}`
+    await settled(await otherHosts(session, String(host), network), async other => {
+      const known = (await session.agent(other).list('endpoints')).get(endpoint)
+      if (known?.item.host === host) await session.agent(other).delete('endpoints', endpoint)
+    })
+  }
 }
 
-async function isKnownOn(session: Session, other: string, host: string, port: Item): Promise<boolean> {
-  const { body, name } = endpointOperation(String(port.network), host, port)
+async function isKnownOn(session: Session, other: string, { name, body }: ReturnType<typeof endpointOperations>[number]): Promise<boolean> {
   const known = (await session.agent(other).list('endpoints')).get(name)?.item
+  const wanted: Members = body
   return (
     known !== undefined &&
-    Object.entries(endpointFields).every(([field, attribute]) => isSame(attribute, known[field] ?? null, body?.[field] ?? null))
+    Object.entries(endpointFields).every(([field, attribute]) => isSame(attribute, known[field] ?? null, wanted[field] ?? null))
   )
 }
