@@ -187,7 +187,8 @@ describe('a request is refused', () => {
 
   test.each([
     ['an unknown field', { ...web, colour: 'red' }, 'colour'],
-    ['a missing field', { subnets: {} }, 'vni'],
+    ['a missing field', { vni: 1 }, 'subnets'],
+    ['a tag out of range', { subnets: {}, physical: { 'edge-1': { interface: 'lo', vlan: 4095 } } }, 'physical.edge-1.vlan'],
     ['a text for a number', { ...web, vni: '100' }, 'vni'],
     ['a number out of range', { ...web, vni: 2 ** 24 }, 'vni'],
     ['a malformed CIDR', { vni: 1, subnets: { v4: { cidr: '10.0.1.0/33' } } }, 'subnets.v4.cidr'],
@@ -281,6 +282,8 @@ describe('a port is refused', () => {
       'INKEV_ERR_CONFIG',
       'routes.r.via'
     ],
+    ['with a tag that is none', { ...waiting, vlans: { '4095': { network: 'web' } } }, 'INKEV_ERR_CONFIG', 'vlans.4095'],
+    ['in one network twice', { ...waiting, vlans: { '7': { network: 'later' } } }, 'INKEV_ERR_CONFIG', 'vlans.7.network'],
     ['with a function twice in its chain', { ...waiting, chain: ['f', 'f'] }, 'INKEV_ERR_CONFIG', 'chain.1']
   ] as const)('%s', async (_, body, code, path) => {
     refused(await put('ports/web1', body), code, path)

@@ -23,8 +23,7 @@ SEC("tc") int tagger(struct __sk_buff *skb)
 /* tc ingress of a far end. */
 SEC("tc/out") int tagger_out(struct __sk_buff *skb)
 {
-	if (bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), skb->ifindex & VLAN_ID_MASK))
-		return TC_ACT_SHOT;
+	bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), skb->ifindex & VLAN_ID_MASK);
 	return bpf_redirect(skb->ifindex >> VLAN_BITS, 0);
 }
 

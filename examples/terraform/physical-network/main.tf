@@ -1,21 +1,21 @@
 # A network of workloads whose way out is a VLAN of the physical network, on every host by the host's own device.
 #
-#              edge-1                                     edge-2
-#   +----------------------------+            +----------------------------+
-#   |   [ appliance ]  [ app1 ]  |            |          [ app2 ]          |
-#   |     200 |  | 100     |     |            |             |              |
-#   |         |  +------- app =====|== VXLAN ===|=========== app             |
-#   |         |            |     |            |             |              |
-#   |         |   < gateway-edge-1 >|            |    < gateway-edge-2 >      |
-#   |         |            |     |            |             |              |
-#   |         | < translator-edge-1 >|            |   < translator-edge-2 >    |
-#   |         |            |     |            |             |              |
-#   |         +---------- wan    |            |            wan             |
-#   +-------------------- eth1 --+            +----------- eth1 -----------+
-#                          |                                |
-#        ------------------+-- switch, VLAN 42 -------------+------------
-#                                    |
-#                   router of the provider, and the Internet
+#                 edge-1                                            edge-2
+#   +----------------------------------+            +----------------------------------+
+#   |   [ appliance ]   [ app1 ]       |            |             [ app2 ]             |
+#   |     200 |  | 100      |          |            |                |                 |
+#   |         |  +------- app =========|== VXLAN ===|============== app                |
+#   |         |             |          |            |                |                 |
+#   |         |    < gateway-edge-1 >  |            |       < gateway-edge-2 >         |
+#   |         |             |          |            |                |                 |
+#   |         |   < translator-edge-1 >|            |      < translator-edge-2 >       |
+#   |         |             |          |            |                |                 |
+#   |         +----------- wan         |            |               wan                |
+#   +--------------------- eth1 -------+            +-------------- eth1 --------------+
+#                           |                                        |
+#        -------------------+------------ switch, VLAN 42 -----------+------------
+#                                             |
+#                            router of the provider, and the Internet
 #
 #   app   VNI 100   10.0.1.0/24      fd00:1::/64
 #   wan   VLAN 42   203.0.113.0/24   2001:db8:1::/64    the provider's router is .254 and ::fe
@@ -23,7 +23,7 @@
 # The appliance is one device in both networks: it speaks to app by tag 100 and to wan by tag 200, which mean nothing beyond its port.
 #
 # The gateways are one to the workloads: the same addresses, the same MAC. Outside each host has addresses of its own, as switches learn each MAC at one place
-# only. What a workload sends leaves by its own host, as an address of that host.
+# only. What a workload sends leaves by its own host, as an address of that host. A card that filters addresses must let all in: `ip link set eth1 promisc on`.
 
 terraform {
   required_providers {
