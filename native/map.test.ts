@@ -272,3 +272,34 @@ describe('wrong arguments', () => {
     expect(errorOf(() => call(map)).message).toBe(message)
   })
 })
+
+describe('entries copied to another map', () => {
+  const COPIED: MapType[] = ['hash', 'lru_hash', 'array', 'percpu_hash', 'percpu_array', 'lru_percpu_hash']
+
+  test.each(COPIED)('of type %s keep the bytes that both have, with zeros behind them', type => {
+    const [from, to] = [create(type, { valueSize: 8 }), create(type, { valueSize: 24, maxEntries: 200 })]
+    const forEachCpu = (value: Buffer) => Buffer.concat(Array<Buffer>(type.includes('percpu') ? from.info.cpus : 1).fill(value))
+    from.put(u32(1), forEachCpu(u64(7)))
+    from.copyTo(to, 4)
+    expect(to.get(u32(1))).toEqual(forEachCpu(Buffer.concat([u32(7), Buffer.alloc(20)])))
+  })
+
+  test('of an array that has more elements are left out', () => {
+    const [from, to] = [create('array'), create('array', { maxEntries: 2 })]
+    from.put(u32(1), u64(5))
+    from.copyTo(to, 8)
+    expect(to.get(u32(1))).toEqual(u64(5))
+  })
+
+  test('that another hash has no room for are an error, as is one of another key', () => {
+    const [from, small] = [create('hash'), create('hash', { maxEntries: 1 })]
+    from.put(u32(1), u64(1))
+    from.put(u32(2), u64(2))
+    expect(errorOf(() => from.copyTo(small, 8)).code).toBe('E2BIG')
+    expect(errorOf(() => from.copyTo(create('hash', { keySize: 8 }), 8)).code).toBe('EINVAL')
+  })
+
+  test('may be copied when all programs have come to their end', () => {
+    expect(bpf.settle()).toBeUndefined()
+  })
+})

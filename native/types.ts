@@ -29,6 +29,7 @@ export type MapType =
   | 'percpu_hash'
   | 'percpu_array'
   | 'lru_hash'
+  | 'lru_percpu_hash'
   | 'lpm_trie'
   | 'ringbuf'
   | 'array_of_maps'
@@ -44,7 +45,16 @@ export interface MapInfo {
   /** Size of one value in bytes; a per-CPU map returns `cpus` values, each padded to 8 bytes, one after the other. */
   valueSize: number
   maxEntries: number
+  /** BPF_F_ flags. */
+  flags: number
   cpus: number
+}
+
+/** The C types of a map's keys and values, by their numbers in `btf`, which is as an object's section .BTF. */
+export interface MapTypes {
+  btf: Buffer
+  key: number
+  value: number
 }
 
 export interface BpfMap extends Handle {
@@ -61,6 +71,13 @@ export interface BpfMap extends Handle {
   keys(): Buffer[]
   /** Writes many entries, by batch where the map type can. */
   putAll(entries: Array<[Uint8Array, Uint8Array]>): void
+  /**
+   * Puts all entries into another map of the same type and key size: of each value the first `bytes`, then zeros. An array's elements for which the other has no
+   * place are left out; other entries for which it has none are an error (E2BIG), and some may have been put then.
+   */
+  copyTo(target: BpfMap, bytes: number): void
+  /** Undefined where the map was made without them. */
+  types(): MapTypes | undefined
   /** Puts a program into a prog array slot. */
   putProgram(slot: number, program: Program): void
   /** False when the slot was empty. */
@@ -219,6 +236,8 @@ export interface Bpf {
   queryClsact(place: ClsactPlace): number | undefined
   /** Deletes the qdisc with all its filters, whoever made them. False when there was none. */
   deleteClsact(ifindex: number): boolean
+  /** Returns when every program that ran on a packet when it was called has ended. */
+  settle(): void
   /** Calls back with each record until closed. Keeps the process alive until then. */
   ringBuffer(map: BpfMap, onRecord: (record: Buffer) => void): Handle
 }

@@ -13,7 +13,12 @@
 #include "value.h"
 
 #include <bpf/bpf.h>
+#include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
 
 static Napi::Value create_map(const Napi::CallbackInfo &info)
 {
@@ -96,6 +101,53 @@ static Napi::Value query_tcx(const Napi::CallbackInfo &info)
 	return list;
 }
 
+// CPUs that a thread may run on, by their numbers.
+struct CpuSet {
+	int count = static_cast<int>(sysconf(_SC_NPROCESSORS_CONF));
+	size_t size = CPU_ALLOC_SIZE(count);
+	std::unique_ptr<cpu_set_t, void (*)(cpu_set_t *)> bits{
+		CPU_ALLOC(count), [](cpu_set_t *set) { CPU_FREE(set); }};
+
+	bool read() const
+	{
+		return sched_getaffinity(0, size, bits.get()) == 0;
+	}
+	bool use() const
+	{
+		return sched_setaffinity(0, size, bits.get()) == 0;
+	}
+	bool use_only(int cpu) const
+	{
+		CPU_ZERO_S(size, bits.get());
+		CPU_SET_S(cpu, size, bits.get());
+		return use();
+	}
+};
+
+// Programs on packets run where no thread can take the CPU from them (but for real-time kernels):
+// when this thread has run on a CPU, those that ran there before have ended.
+static bool run_on_each_cpu()
+{
+	CpuSet own, one;
+	if (!own.read())
+		return false;
+	bool everywhere = CPU_COUNT_S(own.size, own.bits.get()) == sysconf(_SC_NPROCESSORS_ONLN);
+	for (int cpu = 0; everywhere && cpu < own.count; cpu++)
+		if (CPU_ISSET_S(cpu, own.size, own.bits.get()))
+			everywhere = one.use_only(cpu);
+	own.use();
+	return everywhere;
+}
+
+// Where not every CPU can be visited the kernel is asked to wait for them, which takes it longer.
+static void settle(const Napi::CallbackInfo &)
+{
+	if (access("/sys/kernel/realtime", F_OK) != 0 && run_on_each_cpu())
+		return;
+	check_errno(syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0),
+		    [] { return "wait for programs that run"; });
+}
+
 Napi::Object export_bpf(Napi::Env env)
 {
 	redirect_libbpf_log();
@@ -119,6 +171,7 @@ Napi::Object export_bpf(Napi::Env env)
 	export_function<detach_clsact>(exports, "detachClsact");
 	export_function<query_clsact>(exports, "queryClsact");
 	export_function<delete_clsact>(exports, "deleteClsact");
+	export_function<settle>(exports, "settle");
 	export_function<watch_ring_buffer>(exports, "ringBuffer");
 	return exports;
 }

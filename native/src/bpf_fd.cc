@@ -93,3 +93,17 @@ bpf_link_info link_info(const Fd &fd)
 {
 	return info_of<bpf_link_info>(fd, "link");
 }
+
+std::vector<uint8_t> read_btf(uint32_t id)
+{
+	auto operation = [] { return "read the types of a map"; };
+	Fd fd(check(bpf_btf_get_fd_by_id(id), operation));
+	std::vector<uint8_t> bytes(info_of<bpf_btf_info>(fd, "types").btf_size);
+	bpf_btf_info info = {};
+	__u32 size = sizeof(info);
+
+	info.btf = reinterpret_cast<uintptr_t>(bytes.data());
+	info.btf_size = bytes.size();
+	check(bpf_obj_get_info_by_fd(fd.get(), &info, &size), operation);
+	return bytes;
+}

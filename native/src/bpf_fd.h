@@ -7,7 +7,9 @@
 
 #include <linux/bpf.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 // Which kind of BPF object a descriptor must be; a pin does not tell.
 enum class BpfKind { map, program, link };
@@ -22,3 +24,5 @@ bpf_map_info map_info(const Fd &fd);
 // Without the arrays that the kernel would fill on request.
 bpf_prog_info program_info(const Fd &fd);
 bpf_link_info link_info(const Fd &fd);
+// The types that a map was made with, as the section .BTF of an object has them.
+std::vector<uint8_t> read_btf(uint32_t id);

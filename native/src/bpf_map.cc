@@ -19,6 +19,7 @@ static const std::pair<const char *, bpf_map_type> kMapTypes[] = {
 	{"percpu_hash", BPF_MAP_TYPE_PERCPU_HASH},
 	{"percpu_array", BPF_MAP_TYPE_PERCPU_ARRAY},
 	{"lru_hash", BPF_MAP_TYPE_LRU_HASH},
+	{"lru_percpu_hash", BPF_MAP_TYPE_LRU_PERCPU_HASH},
 	{"lpm_trie", BPF_MAP_TYPE_LPM_TRIE},
 	{"ringbuf", BPF_MAP_TYPE_RINGBUF},
 	{"array_of_maps", BPF_MAP_TYPE_ARRAY_OF_MAPS},
@@ -54,13 +55,15 @@ static bool is_per_cpu(uint32_t type)
 	       type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
 }
 
+// The kernel keeps the value of each CPU at a multiple of 8 bytes.
+static size_t stride(const MapResource &map)
+{
+	return (map.info.value_size + 7) & ~size_t{7};
+}
+
 size_t MapResource::stored_value_size() const
 {
-	if (!is_per_cpu(info.type))
-		return info.value_size;
-
-	size_t padded = (info.value_size + 7) & ~size_t{7};
-	return padded * libbpf_num_possible_cpus();
+	return is_per_cpu(info.type) ? stride(*this) * libbpf_num_possible_cpus() : info.value_size;
 }
 
 // Entries one after the other, all of the map's sizes.
@@ -189,6 +192,8 @@ std::vector<Napi::ClassPropertyDescriptor<BpfMap>> BpfMap::members()
 		method<&BpfMap::dump>("dump"),
 		method<&BpfMap::keys>("keys"),
 		method<&BpfMap::put_all>("putAll"),
+		method<&BpfMap::copy_to>("copyTo"),
+		method<&BpfMap::types>("types"),
 		method<&BpfMap::put_program>("putProgram"),
 		method<&BpfMap::erase_program>("deleteProgram"),
 		method<&BpfMap::put_map>("putMap"),
@@ -207,6 +212,7 @@ Napi::Value BpfMap::info(const Napi::CallbackInfo &call)
 	result["keySize"] = map.info.key_size;
 	result["valueSize"] = map.info.value_size;
 	result["maxEntries"] = map.info.max_entries;
+	result["flags"] = map.info.map_flags;
 	result["cpus"] = libbpf_num_possible_cpus();
 	return result;
 }
@@ -299,6 +305,24 @@ void BpfMap::put_program(const Napi::CallbackInfo &info)
 	write(&slot, &fd, BPF_ANY);
 }
 
+void BpfMap::write_all(const Entries &entries) const
+{
+	__u32 count = entries.count;
+	if (count == 0)
+		return;
+
+	int result = bpf_map_update_batch(resource().fd.get(), entries.keys.data(),
+					  entries.values.data(), &count, nullptr);
+	if (lacks_batches(result))
+		for (size_t i = 0; i < entries.count; i++)
+			write(entries.keys.data() + i * resource().info.key_size,
+			      entries.values.data() + i * resource().stored_value_size(), BPF_ANY);
+	else if (result < 0)
+		throw Failure(-result,
+			      "write " + std::to_string(entries.count) + " entries of " + label(),
+			      update_reason(-result));
+}
+
 void BpfMap::put_all(const Napi::CallbackInfo &info)
 {
 	auto list = to_object(info[0], "entries").As<Napi::Array>();
@@ -312,20 +336,60 @@ void BpfMap::put_all(const Napi::CallbackInfo &info)
 		entries.values.insert(entries.values.end(), entry_value, entry_value + value_size);
 		entries.count++;
 	}
-	if (entries.count == 0)
-		return;
+	write_all(entries);
+}
 
-	__u32 count = entries.count;
-	int result = bpf_map_update_batch(resource().fd.get(), entries.keys.data(),
-					  entries.values.data(), &count, nullptr);
-	if (lacks_batches(result))
-		for (size_t i = 0; i < entries.count; i++)
-			write(entries.keys.data() + i * key_size,
-			      entries.values.data() + i * value_size, BPF_ANY);
-	else if (result < 0)
-		throw Failure(-result,
-			      "write " + std::to_string(entries.count) + " entries of " + label(),
-			      update_reason(-result));
+static bool is_array(uint32_t type)
+{
+	return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+// The entries as `to` holds them: of each value the first `bytes`, zeros behind them.
+static Entries fitted(const Entries &entries, const MapResource &from, const MapResource &to,
+		      size_t bytes)
+{
+	size_t from_stride = stride(from), to_stride = stride(to), cpus = 1;
+	if (is_per_cpu(from.info.type))
+		cpus = libbpf_num_possible_cpus();
+	else
+		from_stride = from.info.value_size, to_stride = to.info.value_size;
+
+	Entries result;
+	result.count = is_array(to.info.type) ? std::min<size_t>(entries.count, to.info.max_entries)
+					      : entries.count;
+	result.keys.assign(entries.keys.begin(),
+			   entries.keys.begin() + result.count * from.info.key_size);
+	result.values.resize(result.count * to_stride * cpus);
+	for (size_t i = 0; i < result.count * cpus; i++)
+		std::copy_n(entries.values.begin() + i * from_stride, bytes,
+			    result.values.begin() + i * to_stride);
+	return result;
+}
+
+void BpfMap::copy_to(const Napi::CallbackInfo &info)
+{
+	const BpfMap &target = BpfMap::unwrap(info[0], "target");
+	const MapResource &from = resource(), &to = target.resource();
+	size_t bytes = to_number(info[1], "bytes");
+
+	if (from.info.type != to.info.type || from.info.key_size != to.info.key_size ||
+	    bytes > std::min(from.info.value_size, to.info.value_size))
+		throw Failure(EINVAL, "copy " + label(), "the target is of another layout");
+	target.write_all(fitted(read_entries(from), from, to, bytes));
+}
+
+Napi::Value BpfMap::types(const Napi::CallbackInfo &info)
+{
+	const bpf_map_info &map = resource().info;
+	if (map.btf_id == 0 || map.btf_value_type_id == 0)
+		return info.Env().Undefined();
+
+	auto result = Napi::Object::New(info.Env());
+	std::vector<uint8_t> btf = read_btf(map.btf_id);
+	result["btf"] = to_buffer(info.Env(), btf.data(), btf.size());
+	result["key"] = map.btf_key_type_id;
+	result["value"] = map.btf_value_type_id;
+	return result;
 }
 
 bool BpfMap::erase_key(const void *key) const

@@ -22,6 +22,8 @@ struct MapResource {
 	size_t stored_value_size() const; // of all CPUs together for per-CPU maps
 };
 
+struct Entries;
+
 class BpfMap : public Handle<BpfMap, MapResource>
 {
 public:
@@ -37,6 +39,8 @@ private:
 	void put_map(const Napi::CallbackInfo &info);
 	void put_program(const Napi::CallbackInfo &info);
 	void put_all(const Napi::CallbackInfo &info);
+	void copy_to(const Napi::CallbackInfo &info);
+	Napi::Value types(const Napi::CallbackInfo &info);
 	bool erase(const Napi::CallbackInfo &info);
 	bool erase_program(const Napi::CallbackInfo &info);
 	Napi::Value entries(const Napi::CallbackInfo &info);
@@ -48,4 +52,5 @@ private:
 	const uint8_t *value(Napi::Value value) const;
 	bool erase_key(const void *key) const;
 	void write(const void *key, const void *value, uint64_t flags) const;
+	void write_all(const Entries &entries) const;
 };
