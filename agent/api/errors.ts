@@ -79,7 +79,7 @@ export const errorKinds = {
   INKEV_ERR_LAYOUT: {
     status: 409,
     doc: 'The next version of a program cannot take over the maps of the one that runs.',
-    hint: 'Give the map another name, so that it starts empty; or upload the program under another name.'
+    hint: 'Put new fields behind all others; or give the map another name, so that it starts empty.'
   },
   INKEV_ERR_VNI_TAKEN: { status: 409, doc: 'Another network has the VNI.', hint: 'Give each network a VNI of its own.' },
   INKEV_ERR_ADDRESS_TAKEN: {

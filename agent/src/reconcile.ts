@@ -15,7 +15,7 @@ import type { Numbers } from './model/surroundings'
 import { numbersOf, numbersWanted } from './numbers'
 import { Encoder } from './plan/encoder'
 import { type Generation, Images } from './plan/images'
-import { planFilling, planMaking, planRemoval, planWiring, type Step } from './plan/plan'
+import { planFilling, planMaking, planRemoval, planTakeover, planWiring, type Step } from './plan/plan'
 import type { ImageWish } from './plan/state'
 import { wiringOf } from './plan/wiring'
 import { wishesOf } from './plan/wishes'
@@ -137,6 +137,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     await this.perform(planMaking(wishes, kernel.actual))
     kernel.readImages([...images].map(([key, { maps, commit }]) => [key, [...maps.keys(), ...commit.keys()]]))
     const broken = await this.perform(planFilling(wishes, kernel.actual))
+    await this.perform(planTakeover(kernel.actual, broken))
     const { wiring, blocked } = wiringOf({
       graph,
       facts,
@@ -192,6 +193,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   private async performOne(step: Step): Promise<void> {
     const { log, kernel } = this.options
     log.debug({ step }, 'step')
+    if (step.do === 'take over') return this.takeOver(step)
     if (step.do !== 'load') return kernel.perform(step)
     const { key, digest } = step.wish
     const refused = this.refused.get(key)
@@ -203,6 +205,25 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
       const known = asInkevError(error as Error)
       if (known.code === 'INKEV_ERR_VERIFIER') this.refused.set(key, { digest, error: known })
       throw known
+    }
+  }
+
+  /** Memory that could not be moved is not moved once more: what ran before goes on. */
+  private async takeOver(step: Extract<Step, { do: 'take over' }>): Promise<void> {
+    const { kernel } = this.options
+    const { digest } = kernel.actual.objects.get(step.key)!
+    try {
+      await kernel.perform(step)
+    } catch (error) {
+      const refused = new InkevError(
+        'INKEV_ERR_LAYOUT',
+        `the memory of what runs could not be taken over: ${(error as Error).message}`,
+        undefined,
+        undefined,
+        error
+      )
+      this.refused.set(step.key, { digest, error: refused })
+      throw refused
     }
   }
 

@@ -9,6 +9,7 @@ import { Agent } from './agent'
 import { restDirectory } from './directory/directory'
 import { describeHost, hostFacts } from './host'
 import { Introspection } from './introspection'
+import { HOLD } from './kernel/handover'
 import { Kernel } from './kernel/kernel'
 import { Objects } from './kernel/objects'
 import { probe } from './kernel/probe'
@@ -42,7 +43,7 @@ const NAMESPACES = 'namespace'
 export async function start(options: Options, native: Native, log: FastifyBaseLogger): Promise<Started> {
   const features = probe(native, options.bpffs)
   const objects = new Objects(options.objects)
-  objects.require([...Object.keys(ROAD), TRACE, ...Object.keys(kinds)])
+  objects.require([...Object.keys(ROAD), HOLD, TRACE, ...Object.keys(kinds)])
   const netlink = native.net.open()
   const facts = hostFacts(netlink, options)
   const store = await Store.open(options.state)
@@ -52,7 +53,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
     add: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: true }]),
     remove: (netns: string) => store.note([{ table: NAMESPACES, key: netns, value: undefined }])
   }
-  const kernel = new Kernel(native, objects, netlink, owned, options.bpffs)
+  const kernel = new Kernel(native, objects, netlink, owned, options.bpffs, (key, reason) => log.warn({ key }, reason))
   if (!(await kernel.adopt())) log.warn('what ran was laid out by another version, and was removed')
   const desired = options.teardown ? () => NOTHING : desiredOf(store)
   const ids = new Ids(store)

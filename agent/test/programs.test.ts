@@ -142,6 +142,31 @@ const REMEMBER: [string, string] = [
   'count(COUNTER(passed));\n\t__u64 one = 1;\n\t__u32 key = skb->protocol;\n\tbpf_map_update_elem(&seen, &key, &one, BPF_ANY);'
 ]
 
+/** Remembers of each EtherType (in network order) how many packets it had. */
+function talkers(size: number, appended: string): Upload {
+  const map = `struct talker {
+	__u64 packets;
+	__u32 last;${appended}
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ${size});
+	__type(key, __u32);
+	__type(value, struct talker);
+} talkers SEC(".maps");
+
+INKEV_FUNCTION(`
+  const remember = `struct talker new = {}, *talker;
+	__u32 key = skb->protocol;
+
+	bpf_map_update_elem(&talkers, &key, &new, BPF_NOEXIST);
+	talker = bpf_map_lookup_elem(&talkers, &key);
+	if (talker)
+		__sync_fetch_and_add(&talker->packets, 1);
+	count(COUNTER(passed));`
+  return compiled(['INKEV_FUNCTION(', map], ['count(COUNTER(passed));', remember])
+}
+
 describe('the next version of a program', () => {
   test('replaces the code under a flood of packets, back and forth, and none is lost', async () => {
     await limitWeb1()
@@ -153,19 +178,45 @@ describe('the next version of a program', () => {
     expect(passed).toBeGreaterThanOrEqual(8000)
   })
 
-  test('takes over maps of equal layout, and is refused where one is of another', async () => {
+  test('takes over maps of equal layout, and is refused where a field is of another type', async () => {
     await limitWeb1({}, compiled(['INKEV_FUNCTION(', MAP], REMEMBER))
     expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
-    const grown = compiled(['INKEV_FUNCTION(', MAP.replace('__u64', '__u32')], [REMEMBER[0], REMEMBER[1].replace('__u64', '__u32')])
-    const { status, body } = await host.request('PUT', '/v1/programs/limiter', grown)
+    const other = compiled(['INKEV_FUNCTION(', MAP.replace('__u64', '__u32')], [REMEMBER[0], REMEMBER[1].replace('__u64', '__u32')])
+    const { status, body } = await host.request('PUT', '/v1/programs/limiter', other)
     expect([status, body.error.code, body.error.message]).toEqual([
       409,
       'INKEV_ERR_LAYOUT',
-      'map seen is of another layout than that which runs: hash of 16 entries with keys of 4 and values of 8 bytes before, hash of 16 entries with keys of 4 and values of 4 bytes now'
+      'map seen cannot be taken over: its value is of type __u32 now, and was of __u64'
     ])
     await put(host, 'programs/limiter', compiled(['INKEV_FUNCTION(', MAP]))
     const { items } = (await host.request('GET', '/v1/functions/limit/tables/seen')).body
     expect(items.length).toBeGreaterThan(0)
+  })
+
+  test('moves memory that grew, and back again, under a flood of packets: none is lost, and none is forgotten', async () => {
+    const [small, grown] = [talkers(16, ''), talkers(64, '\n\t__u64 bytes;')]
+    await limitWeb1({}, small)
+    const flood = packetsLost(host, 'web1', '10.0.1.12', 3000, 0.001)
+    for (let n = 0; n < 8; n++) await put(host, 'programs/limiter', n % 2 ? small : grown)
+    await put(host, 'programs/limiter', grown)
+    expect(await flood).toBe(0)
+    const { items } = (await host.request('GET', '/v1/functions/limit/tables/talkers')).body
+    const [{ value }] = items.filter(({ key }: { key: number }) => key === 8)
+    expect(value).toEqual({ packets: 6000, last: 0, bytes: 0 })
+    expect(await statusOf(host, 'functions/limit')).toMatchObject({ state: 'active' })
+  })
+
+  test('goes on as it was where a smaller map has no room for what it remembers', async () => {
+    await limitWeb1({}, talkers(16, ''))
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect(await packetsLost(host, 'web1', 'fd00:1::12')).toBe(0)
+    const passed = (await counters()).passed!
+    await put(host, 'programs/limiter', talkers(1, ''))
+    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'degraded', reason: expect.stringMatching(/map talkers: .*full/) })
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect((await counters()).passed).toBeGreaterThan(passed)
+    await put(host, 'programs/limiter', talkers(16, ''))
+    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'active' })
   })
 
   test('is refused where a function that is made of it could not go on', async () => {

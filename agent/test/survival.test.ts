@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real host on which things go wrong: agents die half-way, others take away what is ours, clients come in any order.
 
-import { appendFileSync, cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
-import { sleep, until } from '@inkev/acceptance/lab/process'
+import { run, sleep, until } from '@inkev/acceptance/lab/process'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { becomes, db, gateway, packetsLost, port, put, statusOf, web } from './client'
 
@@ -122,6 +122,43 @@ describe('an agent with other code', () => {
     expect(counters.sessions_opened).toBe(1)
     expect((await host.run(['find', '/sys/fs/bpf/inkev', '-type', 'f'])).split('\n').length).toBe(pins.split('\n').length)
     await host.stopAgent()
+  })
+})
+
+describe('an agent whose firewall keeps more of each session', () => {
+  let copy: string
+
+  beforeAll(async () => {
+    copy = mkdtempSync(join(tmpdir(), 'inkev-next-'))
+    cpSync(join(__dirname, '../../bpf'), copy, { recursive: true, filter: path => !path.includes('node_modules') })
+    const header = join(copy, 'core/session.h')
+    writeFileSync(header, readFileSync(header, 'utf8').replace(/(SESSION_DATA data;[^\n]*\n#endif\n)/, '$1\t__u64 of_the_next_version;\n'))
+    await run([
+      'node',
+      join(copy, 'build.mjs'),
+      'object',
+      join(copy, 'functions/firewall/firewall.bpf.c'),
+      join(copy, 'build/firewall.bpf.o')
+    ])
+  })
+
+  afterAll(() => rmSync(copy, { recursive: true }))
+
+  test('moves the sessions: no packet of them is lost though nothing else would admit it, and back again', async () => {
+    await build()
+    await put(host, 'functions/rules', {
+      firewall: { rules: { ping: { priority: 1, direction: 'ingress', protocol: 'icmp', action: 'allow' } } }
+    })
+    const lost = packetsLost(host, 'web1', '10.0.2.11', 800, 0.005)
+    await sleep(500)
+    await put(host, 'functions/rules', { firewall: {} })
+    for (const args of [['--objects', join(copy, 'build')], []]) {
+      await host.stopAgent('SIGKILL')
+      await host.startAgent(args)
+    }
+    expect(await lost).toBe(0)
+    expect((await host.request('GET', '/v1/functions/rules/counters')).body.sessions_opened).toBe(1)
+    expect(host.logTail(200)).not.toContain('starts empty')
   })
 })
 

@@ -34,6 +34,9 @@ export interface MapSpec {
   perCpu: boolean
   key?: Codec
   value?: Codec
+  /** Their places in the object's types. */
+  keyType?: number
+  valueType?: number
   keySize: number
   valueSize: number
   maxEntries: number
@@ -165,11 +168,9 @@ function readMap(types: CType[], codec: (type: number, subject: string) => Codec
   const declared = recordAt(types, type)
   const member = (wanted: string) => declared.members.find(found => found.name === wanted)
   const number = (wanted: string) => lengthOf(types, member(wanted))
-  const typed = (wanted: 'key' | 'value') => {
-    const target = pointerTarget(types, member(wanted)?.type)
-    return target === undefined ? undefined : codec(target, `${wanted} of map ${name}`)
-  }
-  const [key, value] = [typed('key'), typed('value')]
+  const [keyType, valueType] = [pointerTarget(types, member('key')?.type), pointerTarget(types, member('value')?.type)]
+  const key = keyType === undefined ? undefined : codec(keyType, `key of map ${name}`)
+  const value = valueType === undefined ? undefined : codec(valueType, `value of map ${name}`)
   const inner = innerMap(types, member('values'))
   const mapType = MAP_TYPES[number('type') as keyof typeof MAP_TYPES] ?? 'other'
   return {
@@ -178,6 +179,8 @@ function readMap(types: CType[], codec: (type: number, subject: string) => Codec
     perCpu: mapType.includes('percpu'),
     ...(key && { key }),
     ...(value && { value }),
+    ...(keyType !== undefined && { keyType }),
+    ...(valueType !== undefined && { valueType }),
     keySize: key?.size ?? number('key_size'),
     valueSize: value?.size ?? number('value_size'),
     maxEntries: number('max_entries'),

@@ -16,7 +16,7 @@ export const MAP_TYPES: readonly MapType[] = ['hash', 'array', 'percpu_hash', 'p
 export const ROAD_MAPS = ['panel', 'instances', 'stitches', 'workloads']
 
 /** Names of maps that mean the road's own to a loader, and so are no program's. */
-export const RESERVED_MAPS = ['host', 'peers', 'tunnels', 'paths', 'workload_ids', 'workload_ips', 'recent_ids']
+export const RESERVED_MAPS = ['host', 'peers', 'tunnels', 'paths', 'workload_ids', 'workload_ips', 'recent_ids', 'held']
 
 /** Helpers by their numbers (enum bpf_func_id): they see the packet, the program's maps and the clock, and nothing else of the host. */
 const HELPERS: ReadonlySet<number> = new Set([

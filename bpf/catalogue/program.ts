@@ -6,7 +6,7 @@ import { type Codec, type MapSpec, type ObjectSpec, readObjectOf, recordOf, vari
 import type { CodeObject, Entry, FunctionKind, Image, Problem, Value } from './define'
 import { type Elf, readElf } from './elf'
 import { group } from './fields'
-import { layoutText } from './layout'
+import { LayoutFault, layoutText, shapeOf, sharedBytes } from './layout'
 import { ELF_MAX, forbiddenCall, KEY_MAX, MAP_ENTRIES_MAX, MAP_TYPES, RECORD_MAX, RESERVED_MAPS, ROAD_MAPS } from './policy'
 import { MismatchError } from './scalars'
 import { resolved } from './types'
@@ -76,19 +76,19 @@ export function onlyKnown({ object }: FunctionKind, { config, tables, ...rest }:
   return { ...rest, config: known(config, declared.config), tables: known(tables, declared.tables) }
 }
 
-/** Why the maps of a running program cannot be taken over by its next version, as a sentence; undefined where they can. Tables, configuration and counters are written anew. */
+/** Why the memory of a running program cannot be taken over by its next version, as a sentence; undefined where it can. Tables, configuration and counters are written anew. */
 export function takeoverFault(before: CodeObject, next: CodeObject): string | undefined {
   for (const [name, map] of before.spec.maps) {
     const successor = next.spec.maps.get(name)
     if (!successor || ROAD_MAPS.includes(name) || OWN_MAPS.includes(name) || isTable(before.spec, name)) continue
-    if (layoutText(map) !== layoutText(successor))
-      return `map ${name} is of another layout than that which runs: ${shapeOf(map)} before, ${shapeOf(successor)} now`
+    try {
+      if (layoutText(map) !== layoutText(successor)) sharedBytes(shapeOf(before.spec, map), shapeOf(next.spec, successor))
+    } catch (error) {
+      if (!(error instanceof LayoutFault)) throw error
+      return `map ${name} cannot be taken over: ${error.message}`
+    }
   }
   return undefined
-}
-
-function shapeOf({ type, keySize, valueSize, maxEntries }: MapSpec): string {
-  return `${type} of ${maxEntries} entries with keys of ${keySize} and values of ${valueSize} bytes`
 }
 
 function mainOf({ programs }: ObjectSpec): string {

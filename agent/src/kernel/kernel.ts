@@ -8,6 +8,7 @@ import type { Native, Netlink } from '@inkev/native'
 import type { Step } from '../plan/plan'
 import type { Actual, Entries, ObjectWish } from '../plan/state'
 import { Devices } from './devices'
+import { handOver } from './handover'
 import { Hooks } from './hooks'
 import { LoadedObjects } from './loaded'
 import { Namespaces, type OwnedNamespaces } from './namespaces'
@@ -37,7 +38,9 @@ export class Kernel {
     private readonly objects: Objects,
     host: Netlink,
     owned: OwnedNamespaces,
-    bpffs: string
+    bpffs: string,
+    /** Is told of memory that the next version of an object cannot take over. */
+    private readonly onLoss: (key: string, reason: string) => void
   ) {
     const pins = new Pins(bpffs)
     this.shared = new SharedMaps(native.bpf, objects, pins)
@@ -106,6 +109,9 @@ export class Kernel {
         break
       case 'load':
         await this.load(step.wish)
+        break
+      case 'take over':
+        await this.takeOver(step.key)
         break
       case 'sync':
         this.sync(step)
@@ -191,10 +197,28 @@ export class Kernel {
   }
 
   private async load(wish: ObjectWish): Promise<void> {
-    const { fact, kept } = await this.loaded.load(wish)
+    const { fact, kept, lost } = await this.loaded.load(wish)
+    for (const message of lost) this.onLoss(wish.key, message)
     const before = this.actual.images.get(wish.key)
     this.actual.objects.set(wish.key, fact)
     this.actual.images.set(wish.key, new Map([...(before ?? [])].filter(([map]) => kept.includes(map))))
+  }
+
+  /** Where memory cannot be moved, what ran before runs on. */
+  private async takeOver(key: string): Promise<void> {
+    const { actual, loaded } = this
+    try {
+      await handOver(
+        { bpf: this.native.bpf, objects: this.objects, loaded, shared: this.shared, held: actual.shared },
+        loaded.handover(key)
+      )
+      loaded.confirm(key)
+      actual.objects.set(key, { ...actual.objects.get(key)!, waiting: false })
+    } catch (error) {
+      actual.objects.set(key, loaded.takeBack(key))
+      actual.images.delete(key)
+      throw error
+    }
   }
 
   /** What a map holds after a write that failed is not known. */

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The eBPF objects that run: loaded or taken over, replaced in place, unloaded. Pins carry what a next start must know.
 
+import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
+import { LayoutFault, type MapShape, shapeOf, sharedBytes } from '@inkev/bpf/catalogue/layout'
+import { readTypes } from '@inkev/bpf/catalogue/types'
 import { INSTANCE_FIRST, INSTANCE_MARK } from '@inkev/bpf/core/graph'
 import type { Bpf, BpfMap, BpfObject, BpfTemplate, InstanceOptions, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
+import type { Handover, Move } from './handover'
 import { type CompiledObject, layoutOf, type Objects } from './objects'
 import type { Pins } from './pins'
 import type { SharedMaps } from './shared'
 
 interface Running {
+  digest: string
   /** The program that the object is named after. */
   main: Program
   programs: Map<string, Program>
@@ -20,11 +25,18 @@ interface Running {
   maps: Map<string, BpfMap>
 }
 
+/** What had the packets before an object, and has them until its memory is moved. */
+interface Former {
+  running: Running
+  moves: Move[]
+}
+
 const TEMPLATES_MAX = 64
 const LAYOUT_SUFFIX = '_00000000'.length
 
 export class LoadedObjects {
   private readonly running = new Map<string, Running>()
+  private readonly former = new Map<string, Former>()
   private readonly templates = new Map<string, BpfTemplate>()
 
   constructor(
@@ -41,27 +53,54 @@ export class LoadedObjects {
   }
 
   /**
-   * Loads an object and pins it, its program last: without that pin it counts as not loaded. Maps of equal layout that are pinned already are taken over with
-   * their contents: their names are in `kept`.
+   * Loads an object and pins it, its program last: without that pin it counts as not loaded. Of what runs under its key, maps of equal layout are taken over
+   * with their contents: their names are in `kept`. Memory of another layout waits to be moved by `handover`; where it cannot be, `lost` says why.
    */
-  async load(wish: ObjectWish): Promise<{ fact: ObjectFact; kept: string[] }> {
+  async load(wish: ObjectWish): Promise<{ fact: ObjectFact; kept: string[]; lost: string[] }> {
     const compiled = this.objects.get(wish.object)
-    const own = this.openPinned(wish, compiled)
+    const before = this.former.get(wish.key)?.running ?? this.running.get(wish.key)
+    const own = this.openPinned(wish, compiled, before)
     try {
       const { programs, maps } = await this.template(compiled).load({
         immediates: { [INSTANCE_MARK]: wish.id },
         reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
         maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
       })
-      const running = { main: programs.get(compiled.main)!, programs: new Map(programs), maps: this.keepMaps(wish, compiled, maps, own) }
+      const running = {
+        digest: wish.digest,
+        main: programs.get(compiled.main)!,
+        programs: new Map(programs),
+        maps: this.keepMaps(wish, compiled, maps, own)
+      }
       this.pinPrograms(wish, running)
-      const before = this.running.get(wish.key)
-      if (before) closeAll(before)
-      this.running.set(wish.key, running)
-      return { fact: factOf(wish.digest, running, before !== undefined), kept: [...own.keys()] }
+      const { moves, lost } = before ? movesOf(wish, compiled, before, running, own) : { moves: [], lost: [] }
+      this.replace(wish.key, before, running, moves)
+      return { fact: { ...factOf(running, before !== undefined), waiting: moves.length > 0 }, kept: [...own.keys()], lost }
     } finally {
       for (const map of own.values()) map.close()
     }
+  }
+
+  /** What has to be done before packets are led to an object whose memory waits. */
+  handover(key: string): Handover {
+    const { running, moves } = this.former.get(key)!
+    return { before: running.main, after: this.running.get(key)!.main, moves }
+  }
+
+  /** The memory is moved: what ran before is let go. */
+  confirm(key: string): void {
+    closeAll(this.former.get(key)!.running)
+    this.former.delete(key)
+  }
+
+  /** The memory could not be moved: what ran before is the object again. */
+  takeBack(key: string): ObjectFact {
+    const { running } = this.former.get(key)!
+    closeAll(this.running.get(key)!)
+    this.running.set(key, running)
+    this.former.delete(key)
+    this.tidy(key, running.digest)
+    return factOf(running, false)
   }
 
   /** Has the kernel verify code that nothing runs yet. */
@@ -84,9 +123,9 @@ export class LoadedObjects {
 
   unload(key: string): void {
     for (const path of [...this.pins.programs(key).map(program => program.path), ...this.pins.maps(key)]) this.pins.remove(path)
-    const running = this.running.get(key)
-    if (running) closeAll(running)
+    for (const running of [this.running.get(key), this.former.get(key)?.running]) if (running) closeAll(running)
     this.running.delete(key)
+    this.former.delete(key)
   }
 
   /** Keys of objects of which pins are left, but no program that could run. */
@@ -146,10 +185,21 @@ export class LoadedObjects {
   }
 
   close(): void {
-    for (const running of this.running.values()) closeAll(running)
+    for (const running of [...this.running.values(), ...[...this.former.values()].map(former => former.running)]) closeAll(running)
     this.running.clear()
+    this.former.clear()
     for (const template of this.templates.values()) template.close()
     this.templates.clear()
+  }
+
+  /** What was loaded before it, but never had the packets, goes. */
+  private replace(key: string, before: Running | undefined, running: Running, moves: Move[]): void {
+    const last = this.running.get(key)
+    if (last && last !== before) closeAll(last)
+    this.former.delete(key)
+    if (before && moves.length > 0) this.former.set(key, { running: before, moves })
+    else if (before) closeAll(before)
+    this.running.set(key, running)
   }
 
   private template({ name, elf }: CompiledObject): BpfTemplate {
@@ -171,7 +221,7 @@ export class LoadedObjects {
   private adoptOne(key: string, active: ReadonlySet<string>): ObjectFact | undefined {
     const pinned = this.pins.programs(key).map(pin => ({ ...pin, program: this.bpf.openProgram(pin.path) }))
     const complete = pinned.filter(({ main }) => main)
-    const chosen = complete.find(({ program }) => active.has(programValue(program.info.id))) ?? complete[0]
+    const chosen = complete.find(({ program }) => active.has(programValue(program.info.id))) ?? oldest(complete)
     const [own, others] = partition(pinned, ({ digest }) => digest === chosen?.digest)
     for (const { program } of others) program.close()
     if (!chosen) return undefined
@@ -180,12 +230,13 @@ export class LoadedObjects {
     const [ours, former] = partition(maps, ({ map }) => used.has(map.info.id))
     for (const { map } of former) map.close()
     const running = {
+      digest: chosen.digest,
       main: chosen.program,
       programs: new Map(own.map(({ program }) => [program.info.name, program])),
       maps: new Map(ours.map(({ name, map }) => [name, map]))
     }
     this.running.set(key, running)
-    return factOf(chosen.digest, running, others.length + former.length > 0)
+    return factOf(running, others.length + former.length > 0)
   }
 
   private sharedBy({ spec }: CompiledObject): Record<string, BpfMap> {
@@ -220,12 +271,21 @@ export class LoadedObjects {
     }
   }
 
-  private openPinned(wish: ObjectWish, compiled: CompiledObject): Map<string, BpfMap> {
+  /** The maps of what runs that are as the wish wants them. Others that lie in their place are left of an attempt that failed, and go. */
+  private openPinned(wish: ObjectWish, compiled: CompiledObject, before: Running | undefined): Map<string, BpfMap> {
     const pinned = new Set(this.pins.maps(wish.key))
-    const names = [...compiled.spec.maps.keys()].filter(
-      name => !this.shared.isShared(name) && pinned.has(this.mapPath(wish, compiled, name))
-    )
-    return new Map(names.map(name => [name, this.bpf.openMap(this.mapPath(wish, compiled, name))]))
+    const opened = new Map<string, BpfMap>()
+    for (const name of compiled.spec.maps.keys()) {
+      const path = this.mapPath(wish, compiled, name)
+      if (this.shared.isShared(name) || !pinned.has(path)) continue
+      const map = this.bpf.openMap(path)
+      if (map.info.id === before?.maps.get(name)?.info.id) opened.set(name, map)
+      else {
+        map.close()
+        this.pins.remove(path)
+      }
+    }
+    return opened
   }
 
   private mapPath({ key, sizes }: ObjectWish, { spec }: CompiledObject, name: string): string {
@@ -249,7 +309,42 @@ export class LoadedObjects {
   }
 }
 
-function factOf(digest: string, { main, programs }: Running, stale: boolean): ObjectFact {
+/** Of two versions of which none has the packets: they wait, and the later one has yet to get the memory of the other. */
+function oldest<T extends { path: string }>(pinned: T[]): T | undefined {
+  return pinned.toSorted((a, b) => statSync(a.path).mtimeMs - statSync(b.path).mtimeMs)[0]
+}
+
+/** How the memory of what ran before gets to an object. Its maps are looked at in the kernel: the code that made them need not be known any more. */
+function movesOf(
+  { key, written }: ObjectWish,
+  { spec }: CompiledObject,
+  before: Running,
+  { maps }: Running,
+  kept: ReadonlyMap<string, BpfMap>
+): { moves: Move[]; lost: string[] } {
+  const [moves, lost]: [Move[], string[]] = [[], []]
+  for (const [name, to] of maps) {
+    const from = before.maps.get(name)
+    if (!from || !written || kept.has(name) || written.has(name) || name === 'counters') continue
+    try {
+      moves.push({ name, from, to, bytes: sharedBytes(shapeInKernel(from), shapeOf(spec, spec.maps.get(name)!)) })
+    } catch (error) {
+      lost.push(`map ${name} of ${key} starts empty, as the former one cannot be taken over: ${(error as Error).message}`)
+    }
+  }
+  return { moves, lost }
+}
+
+/** Throws LayoutFault. */
+function shapeInKernel(map: BpfMap): MapShape {
+  const { type, flags, valueSize } = map.info
+  const found = map.types()
+  if (!found) throw new LayoutFault('the kernel does not know its types')
+  const types = readTypes(found.btf)
+  return { type, flags, valueSize, key: { types, index: found.key }, value: { types, index: found.value } }
+}
+
+function factOf({ digest, main, programs }: Running, stale: boolean): ObjectFact {
   return { digest, programId: main.info.id, programs: new Map([...programs].map(([name, { info }]) => [name, info.id])), stale }
 }
 

@@ -50,6 +50,7 @@ describe('making', () => {
 
 describe('filling', () => {
   const wishes = noWishes()
+  wishes.objects.set('functions/rules', wish('functions/rules'))
   wishes.images.set('functions/rules', image({ '01': 'aa', '02': 'bb' }))
   const actual = nothing()
   actual.objects.set('functions/rules', fact(7))
@@ -85,6 +86,11 @@ describe('filling', () => {
     const wiring = { ...noWiring(), shared: new Map(running.shared) }
     expect(planFilling(wishes, running)).toEqual([])
     expect(words(planWiring(wishes, wiring, running))).toEqual(['sync functions/rules'])
+  })
+
+  test('leaves alone what runs on with other code than was wished', () => {
+    const other = { ...actual, objects: new Map([['functions/rules', fact(7, 'b')]]) }
+    expect(planFilling(wishes, other)).toEqual([])
   })
 })
 

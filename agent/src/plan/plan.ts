@@ -20,6 +20,8 @@ export type Step =
   | { do: 'make'; key: string; wish: DeviceWish }
   /** Loads an object and pins it; where an earlier one of the key runs, takes over its maps. Nothing leads to it yet. */
   | { do: 'load'; key: string; wish: ObjectWish }
+  /** Moves the memory of what ran before an object to it, and then the packets; these wait meanwhile. */
+  | { do: 'take over'; key: string }
   /** Writes maps of one object: first `puts`, then `commit`, then `deletes`; then takes from the maps that the kernel fills what is not `allowed`. */
   | { do: 'sync'; key: string; puts: MapEntries[]; commit: MapEntries[]; deletes: MapKeys[]; allowed: ImageWish['allowed'] }
   /** Writes a shared map. */
@@ -78,6 +80,12 @@ export function planFilling(wishes: Wishes, actual: Actual): Step[] {
   return planImages(wishes, actual, running => !running)
 }
 
+/** The objects that are loaded and filled, and have yet to take over memory. */
+export function planTakeover(actual: Actual, broken: ReadonlySet<string>): Step[] {
+  const waiting = [...actual.objects].filter(([key, fact]) => fact.waiting && !broken.has(key))
+  return waiting.map(([key]) => ({ do: 'take over', key }))
+}
+
 /**
  * A re-stitched port leads to its new end before the images follow, and before the old way is taken apart. Devices go before their hooks, which then cost the
  * kernel nothing.
@@ -97,7 +105,7 @@ export function planWiring(wishes: Wishes, wiring: Wiring, actual: Actual): Step
 
 /** What is no longer wished, once nothing leads to it. */
 export function planRemoval(wishes: Wishes, actual: Actual): Step[] {
-  const stale = [...actual.objects].filter(([key, fact]) => fact.stale && wishes.objects.has(key))
+  const stale = [...actual.objects].filter(([key, fact]) => fact.stale && !fact.waiting && wishes.objects.has(key))
   return [
     ...stale.map(([key]) => ({ do: 'tidy', key }) as const),
     ...gone(actual.objects, wishes.objects).map(key => ({ do: 'unload', key }) as const),
@@ -140,12 +148,13 @@ function planDeletes(map: SharedMap, wiring: Wiring, actual: Actual): Step[] {
   return remove.length > 0 ? [{ do: 'delete', key: map, keys: remove }] : []
 }
 
-/** Of those objects that packets reach, or of those that they do not reach. */
-function planImages({ images }: Wishes, actual: Actual, wanted: (running: boolean) => boolean): Step[] {
+/** Of those objects that packets reach, or of those that they do not reach; of none whose code is another than was wished. */
+function planImages({ images, objects }: Wishes, actual: Actual, wanted: (running: boolean) => boolean): Step[] {
   const running = new Set(actual.shared.get('instances')?.values())
   return [...images].flatMap(([key, image]) => {
     const object = actual.objects.get(key)
-    return object && wanted(running.has(programValue(object.programId))) ? planImage(key, image, actual) : []
+    const isWished = object?.digest === objects.get(key)?.digest
+    return object && isWished && wanted(running.has(programValue(object.programId))) ? planImage(key, image, actual) : []
   })
 }
 

@@ -20,6 +20,8 @@ export interface ObjectWish {
   object: string
   /** The instance number that is set in it. */
   id: number
+  /** Maps that the agent writes: all others are the object's memory. Undefined for the road's own, which have none. */
+  written?: ReadonlySet<string>
   /** Sizes of maps that differ from those declared. */
   sizes: Record<string, number>
   /** Names what would run: code, number and sizes. Objects of equal digest are equal. */
@@ -77,6 +79,8 @@ export interface ObjectFact {
   programs: ReadonlyMap<string, number>
   /** Whether pins are left of what ran before it. */
   stale: boolean
+  /** Whether what ran before it still has the packets, as its memory has to be moved. */
+  waiting?: boolean
 }
 
 export interface DeviceFact {

@@ -52,7 +52,10 @@ export function wishesOf(
     ...(needed ? roadDevices(facts, vxlanPort) : []),
     ...veths.map(({ key, veth }) => ({ key, name: vethName(key), make: { veth } }))
   ]
-  const wished = [...(needed ? roadObjects(facts, objects, tagged) : []), ...made.map(instance => objectOf(instance, numbers, objects))]
+  const wished = [
+    ...(needed ? roadObjects(facts, objects, tagged) : []),
+    ...made.map(instance => objectOf(instance, numbers, objects, images))
+  ]
   return {
     namespaces: new Map(
       veths.toSorted((a, b) => Number(a.veth.createNetns) - Number(b.veth.createNetns)).map(({ veth }) => [veth.netns, veth.createNetns])
@@ -75,8 +78,15 @@ function roadObjects({ uplink }: HostFacts, objects: CompiledObjects, tagged: bo
   return names.map(name => objectWish(roadKey(name), objects.get(name), ROAD[name], {}))
 }
 
-function objectOf({ key, kind, config }: Instance, numbers: Numbers, objects: CompiledObjects): ObjectWish {
-  return objectWish(key, objects.of(kind), numbers.instance(key), kind.sizes?.(config as never) ?? {})
+function objectOf(
+  { key, kind, config }: Instance,
+  numbers: Numbers,
+  objects: CompiledObjects,
+  images: ReadonlyMap<string, ImageWish>
+): ObjectWish {
+  const { maps, commit } = images.get(key)!
+  const wish = objectWish(key, objects.of(kind), numbers.instance(key), kind.sizes?.(config as never) ?? {})
+  return { ...wish, written: new Set([...maps.keys(), ...commit.keys()]) }
 }
 
 function objectWish(key: string, { name, digest }: CompiledCode, id: number, sizes: Record<string, number>): ObjectWish {
