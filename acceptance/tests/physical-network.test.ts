@@ -66,6 +66,13 @@ describe('the example physical-network', () => {
     expect(await throughput(appliance, outside, ROUTER[0], 1)).toBeGreaterThan(0.1)
   })
 
+  test('traces a packet to the tagged workload', async () => {
+    const packet = { ip: { destination: '10.0.1.100' }, icmp: {} }
+    const { body } = await edge.request('POST', '/v1/trace', { from: { port: 'app1' }, packet })
+    expect(body).toMatchObject({ verdict: 'delivered', to: 'ports/appliance/100' })
+    expect(body.steps.map(({ at }: { at: string }) => at)).toEqual(['ports/app1', 'networks/app', 'core/vlan'])
+  })
+
   test('leaves the device to its host: its own addresses work on', async () => {
     await outside.run(['ip', 'addr', 'add', '198.51.100.2/24', 'dev', 'trunk'])
     await edge.run(['ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'eth1'])
