@@ -241,6 +241,13 @@ describe('what runs', () => {
     expect(await received()).toBe(before)
   })
 
+  test('has met rules before: the one that meets the traced packet is named', async () => {
+    const knock = 'echo > /dev/udp/10.0.2.11/53; : > /dev/tcp/10.0.2.11/5432'
+    for (const cpu of ['0', '1']) await edge1.workload('web1').attempt(['taskset', '-c', cpu, 'bash', '-c', knock])
+    expect(step(await trace(toDb('10.0.2.11', 5432)), 'functions/rules').matched).toEqual(['postgres'])
+    expect(step(await trace(toDb('10.0.2.11', 22)), 'functions/rules').matched).toEqual(['default ingress'])
+  })
+
   test('is what is traced: a session that real packets have opened lets a reply through', async () => {
     const reply = { ip: { destination: '10.0.1.11' }, icmp: { type: 0, identifier: 77 } }
     expect(await trace(reply, { port: 'db1' })).toMatchObject({ verdict: 'dropped', reason: 'no_session' })

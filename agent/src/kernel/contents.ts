@@ -6,8 +6,10 @@ import type { BpfMap, Program } from '@inkev/native'
 import { type Entries, programValue } from '../plan/state'
 
 export function readEntries(map: BpfMap): Entries {
-  const { keySize, valueSize, type } = map.info
+  const { keySize, type } = map.info
   const { count, keys, values } = map.dump()
+  // A map with a value for each CPU has all of them in one entry.
+  const valueSize = values.length / (count || 1)
   const zero = Buffer.alloc(valueSize)
   const isAbsent = (n: number) => type === 'array' && values.compare(zero, 0, valueSize, n * valueSize, (n + 1) * valueSize) === 0
   const entries: Entries = new Map()
