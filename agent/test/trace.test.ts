@@ -201,7 +201,7 @@ describe('what cannot be traced', () => {
   })
 
   test('a function that keeps more than can be copied is named', async () => {
-    await put(edge1, 'functions/large', { firewall: { max_sessions: 200_000 } })
+    await put(edge1, 'functions/large', { firewall: { max_sessions: 500_000 } })
     await put(edge1, 'ports/web2', { ...port('web', 'web2', 12), chain: ['large'] })
     const { body } = await edge1.request('POST', '/v1/trace', { from: { port: 'web1' }, packet: toDb('10.0.1.12', 80) })
     expect(body.error).toMatchObject({ code: 'INKEV_ERR_TOO_LARGE', message: expect.stringContaining('function large take') })
