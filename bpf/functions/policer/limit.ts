@@ -22,10 +22,10 @@ export const limitFields = {
     default: 'direction'
   }),
   exceed: choice(['drop', 'mark'], {
-    doc: 'What becomes of packets beyond the rate: `mark` writes a congestion mark (ECN CE) into those whose ends understand it, until they are a second burst ahead, and drops all others.',
+    doc: 'What becomes of packets beyond the rate: `drop`, or `mark`, which also writes a congestion mark (ECN CE) into those whose ends understand it as soon as less than half of the burst is left, so that senders slow down before anything is dropped.',
     default: 'drop'
   }),
-  set_dscp: optional(u32({ doc: 'DSCP that packets within the rate are given, and marked ones; unchanged if left out.', max: 63 }))
+  set_dscp: optional(u32({ doc: 'DSCP that packets within the rate are given; unchanged if left out.', max: 63 }))
 }
 
 export type Limit = Static<TObject<typeof limitFields>>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A policer: packets take from token buckets, and those for which nothing is left are marked or
- * dropped. */
+/* A policer: packets take from token buckets, are marked where little is left, and dropped where
+ * nothing is. */
 
 #include "policer.gen.h"
 #include "graph.h"
@@ -49,18 +49,20 @@ static __always_inline bool can_mark(const struct limit *limit, const struct tra
 	       (class->bits & ECN_MASK) != ECN_NOT_ECT;
 }
 
+/* Marks begin with half a burst: who hears them slows down before anything must be dropped. What is
+ * sent again after a drop cannot be marked (RFC 3168 6.1.5), and must find something left. */
 static __always_inline int judge_load(const struct limit *limit, struct bucket *bucket,
 				      const struct load *load, bool markable)
 {
-	__u64 missing, allowed = markable ? 2 * limit->burst : limit->burst;
+	__u64 missing;
 
 	if (!bucket)
 		return CORE_NO_ROOM;
-	missing = take(bucket, cost_of(limit, load), allowed);
-	if (likely(missing < limit->burst))
+	missing = take(bucket, cost_of(limit, load), limit->burst);
+	if (likely(missing < (markable ? limit->burst / 2 : limit->burst)))
 		return PASS;
 	count_excess(limit->id, load->packets, load->bytes);
-	return missing < allowed ? MARK : POLICER_DROPPED;
+	return missing < limit->burst ? MARK : POLICER_DROPPED;
 }
 
 /* As judge(), for packets of which more must be known than their length. */

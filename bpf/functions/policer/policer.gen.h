@@ -11,7 +11,7 @@
 enum policer_counter {
 	/* Packets beyond the rate that were dropped. */
 	POLICER_DROPPED = CORE_COUNTERS,
-	/* Packets beyond the rate that passed with a congestion mark. */
+	/* Packets that passed with a congestion mark, as less than half of the burst was left. */
 	POLICER_MARKED,
 };
 #define COUNTERS_MAX (CORE_COUNTERS + 2)
@@ -39,8 +39,9 @@ enum policer_limits_per {
 } __attribute__((packed));
 
 /*
- * What becomes of packets beyond the rate: `mark` writes a congestion mark (ECN CE) into those
- * whose ends understand it, until they are a second burst ahead, and drops all others.
+ * What becomes of packets beyond the rate: `drop`, or `mark`, which also writes a congestion mark
+ * (ECN CE) into those whose ends understand it as soon as less than half of the burst is left, so
+ * that senders slow down before anything is dropped.
  */
 enum policer_limits_exceed {
 	POLICER_LIMITS_EXCEED_DROP,

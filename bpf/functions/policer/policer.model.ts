@@ -58,9 +58,9 @@ export class Policer {
 
   private verdict(packet: ModelPacket, tokens: number): Verdict {
     const [, limit] = this.limitOf(packet)!
-    if (tokens > 0) return 'pass'
+    if (tokens <= 0) return 'drop'
     const markable = limit.exceed === 'mark' && packet.dscp !== undefined && packet.ecn !== 0
-    return markable && tokens > -sizeOf(limit) ? 'mark' : 'drop'
+    return markable && tokens <= sizeOf(limit) / 2 ? 'mark' : 'pass'
   }
 
   /** Filled up to the moment. */

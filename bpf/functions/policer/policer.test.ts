@@ -209,14 +209,14 @@ describe('a DSCP', () => {
   })
 })
 
-describe('beyond the rate', () => {
+describe('marks', () => {
   const limits = { all: { rate: '10kbit', burst: '9600ms', exceed: 'mark' } }
   const classOf = (outcome: Outcome) => outcome.parsed().ipv4!.tos
 
-  test('a packet whose ends understand it is marked, until it is a second burst ahead', async () => {
+  test('a packet whose ends understand it is marked where half a burst is left, and dropped where nothing is', async () => {
     await load(limits)
-    for (let n = 0; n < 10; n++) expect(classOf(tested.send(tenKilobits({ tos: 2 }), INSIDE))).toBe(2)
-    for (let n = 0; n < 10; n++) {
+    for (let n = 0; n < 5; n++) expect(classOf(tested.send(tenKilobits({ tos: 2 }), INSIDE))).toBe(2)
+    for (let n = 0; n < 5; n++) {
       const outcome = tested.send(tenKilobits({ tos: 1 }), INSIDE)
       expect(outcome).toMatchObject(marked)
       expect(classOf(outcome)).toBe(3)
@@ -224,7 +224,7 @@ describe('beyond the rate', () => {
     expect(tested.send(tenKilobits({ tos: 1 }), INSIDE)).toMatchObject(dropped)
   })
 
-  test('a packet whose ends do not understand marks is dropped', async () => {
+  test('a packet whose ends do not understand marks has the whole burst', async () => {
     await load(limits)
     expect(sent(12, tenKilobits())).toBe(10)
     expect(tested.send(tenKilobits({ tos: 46 << 2 }), INSIDE)).toMatchObject(dropped)

@@ -26,7 +26,7 @@ export const policer = defineFunction('policer', {
   },
   counters: {
     dropped: 'Packets beyond the rate that were dropped.',
-    marked: 'Packets beyond the rate that passed with a congestion mark.'
+    marked: 'Packets that passed with a congestion mark, as less than half of the burst was left.'
   },
   example: {
     limits: {
