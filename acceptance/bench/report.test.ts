@@ -32,6 +32,15 @@ test('a ceiling that is passed is a missed figure, and the table says so', () =>
   expect(plainText(results)).toMatch(/only forwards +3\.50 ns +≤ 3 ns +missed/)
 })
 
+test('a table of a million sessions is held to its memory and to losing none, a smaller one is not', () => {
+  const table = { kind: 'firewall', openNs: 1000, knownNs: 500, lost: 1, bytes: 128 * 2 ** 20 }
+  const sessions = [
+    { ...table, sessions: 1000 },
+    { ...table, sessions: 1_000_000 }
+  ]
+  expect(figures({ sessions }).map(isMet)).toEqual([true, false])
+})
+
 test('what was not measured has no figure', () => {
   expect(figures({})).toEqual([])
 })

@@ -13,7 +13,7 @@
 #
 # One policer stands in the chains of both tenants; each port has buckets of its own.
 #   from a tenant   20 Mbit/s; what exceeds it is dropped
-#   to a tenant     40 Mbit/s; what exceeds it is marked where the ends understand congestion marks, else dropped
+#   to a tenant     40 Mbit/s; what comes near it is marked where the ends understand congestion marks, what exceeds it dropped
 #   voice (EF)      1,000 packets a second for each call, either way, beside these rates
 #
 # After `terraform apply`, on the host: iperf3 -s in server, and in tenant-a `iperf3 -c 10.0.0.20`, with -R for the other direction.
