@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bundles the agent into dist/inkev-agent.js: `node agent/build.mjs`. The database and the native addon stay what they are: compiled code beside it.
+// Bundles the agent into dist/inkev-agent.js, and what it starts in namespaces into dist/inkev-probe.js: `node agent/build.mjs`. The database and the native addon stay what they are: compiled code beside it.
 
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -16,8 +16,8 @@ const addon = {
 }
 
 await build({
-  entryPoints: [join(ROOT, 'src/main.ts')],
-  outfile: join(ROOT, 'dist/inkev-agent.js'),
+  entryPoints: { 'inkev-agent': join(ROOT, 'src/main.ts'), 'inkev-probe': join(ROOT, 'src/probing/child.ts') },
+  outdir: join(ROOT, 'dist'),
   bundle: true,
   platform: 'node',
   target: 'node20',

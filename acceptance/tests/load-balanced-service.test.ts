@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
 import { Lab } from '../lab/lab'
 import type { Namespace } from '../lab/namespace'
-import type { RunningProgram } from '../lab/process'
+import { type RunningProgram, until } from '../lab/process'
 import { Terraform } from '../lab/terraform'
 import { fetchHttp, ping, serveHttp } from '../lab/traffic'
 
@@ -79,6 +79,39 @@ describe('the example load-balanced-service', () => {
       JSON.stringify((await lab.host('edge-1').request('GET', `/v1/functions/frontend/tables/${name}`)).body)
     expect(await table('sessions4')).toContain('203.0.113.10')
     expect(await table('backends')).toContain('10.0.2.12')
+  })
+
+  test('serves by the others while a server does not answer, and by it again once it does', async () => {
+    const failing = async () => {
+      const { items } = (await lab.host('edge-1').request('GET', '/v1/functions/frontend/health')).body
+      return items
+        .filter(({ state }: { state: string }) => state === 'failing')
+        .map(({ name, reason }: Record<string, string>) => [name, reason])
+    }
+    await until(
+      async () => (await failing()).length === 0,
+      10_000,
+      async () => `still fails: ${await failing()}`
+    )
+    await servers[1]!.stop()
+    await until(
+      async () => (await failing()).length === 2,
+      10_000,
+      async () => `fails: ${await failing()}`
+    )
+    expect(await failing()).toEqual([
+      ['web2', 'connection refused'],
+      ['web2-6', 'connection refused']
+    ])
+    for (const address of SERVICE) expect(await serving(address)).toEqual(['web1', 'web3'])
+    expect(await terraform.plan()).toMatchObject({ empty: true })
+    servers[1] = await serveHttp(lab.host('edge-2').workload('web2'), 8080, 'web2')
+    await until(
+      async () => (await failing()).length === 0,
+      10_000,
+      async () => `still fails: ${await failing()}`
+    )
+    for (const address of SERVICE) expect(await serving(address)).toEqual([...SERVERS])
   })
 
   test.each(SERVICE)('lets a server of %s drain: it keeps the session that it has, and gets no more', async address => {

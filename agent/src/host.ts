@@ -13,8 +13,12 @@ import type { Options } from './options'
 import { VERSION } from './version'
 
 /** Watches the uplink, which may go and come back; its MTU and VTEP stay those last seen. Throws INKEV_ERR_UPLINK_MISSING when it is not there at the start. */
-export function hostFacts(netlink: Netlink, { name, uplink, vtep }: Pick<Options, 'name' | 'uplink' | 'vtep'>): () => HostFacts {
-  const others = { name, hasNetns, device: (device: string) => netlink.link(device) }
+export function hostFacts(
+  netlink: Netlink,
+  failing: HostFacts['failing'],
+  { name, uplink, vtep }: Pick<Options, 'name' | 'uplink' | 'vtep'>
+): () => HostFacts {
+  const others = { name, hasNetns, failing, device: (device: string) => netlink.link(device) }
   if (uplink === undefined) return () => others
   const link = netlink.link(uplink)
   if (!link) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} is no device of this host`)

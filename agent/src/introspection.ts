@@ -9,6 +9,7 @@ import type { Kernel } from './kernel/kernel'
 import { inWords } from './model/desired'
 import type { Instance } from './model/graph'
 import { ROAD, roadKey } from './plan/wishes'
+import type { Health, Prober } from './probing/prober'
 import type { Reconciler } from './reconcile'
 
 export interface Count {
@@ -19,7 +20,8 @@ export interface Count {
 export class Introspection {
   constructor(
     private readonly kernel: Kernel,
-    private readonly reconciler: Reconciler
+    private readonly reconciler: Reconciler,
+    private readonly prober: Pick<Prober, 'health'>
   ) {}
 
   statuses(): ReadonlyMap<string, Status> {
@@ -70,6 +72,18 @@ export class Introspection {
       const name = labels?.[String(record.key)]
       return { ...(name !== undefined && { name }), ...record }
     })
+  }
+
+  /** What it wants watched, and how that fares. Throws INKEV_ERR_NOT_FOUND while the function does not run. */
+  health(key: string): Health[] {
+    return this.prober.health(this.instance(key).key)
+  }
+
+  /** Of every function that runs. */
+  allHealth(): (Health & { function: string })[] {
+    return [...this.reconciler.graph.instances.values()].flatMap(({ key, name }) =>
+      this.prober.health(key).map(health => ({ ...health, function: name }))
+    )
   }
 
   private instance(key: string): Instance {

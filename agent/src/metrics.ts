@@ -15,6 +15,14 @@ export async function metricsOf(introspection: Introspection): Promise<string> {
         metrics.set(metric, new Counter({ name: metric, help: doc, labelNames: ['function'], registers: [registry] }))
       metrics.get(metric)!.inc({ function: name }, Number(value))
     }
+  const healthy = new Gauge({
+    name: 'inkev_healthy',
+    help: 'Whether what a function wants watched is well (1) or fails (0), as this host sees it.',
+    labelNames: ['function', 'name'],
+    registers: [registry]
+  })
+  for (const { function: owner, name, state } of introspection.allHealth())
+    if (state !== 'unwatched') healthy.set({ function: owner, name }, state === 'healthy' ? 1 : 0)
   const resources = new Gauge({
     name: 'inkev_resources',
     help: 'Resources of this host by type and state.',

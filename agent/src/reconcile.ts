@@ -46,6 +46,8 @@ export interface ReconcilerOptions {
   objects: Objects
   desired(): Desired
   facts(): HostFacts
+  /** Told after each pass what now runs. */
+  follow(graph: Graph): void
   vxlanPort: number
   log: Log
 }
@@ -152,6 +154,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     await this.perform(planRemoval(wishes, kernel.actual))
     if (this.failures.size === 0) await this.release(graph, wanted)
     this.blocked = blocked
+    this.options.follow(graph)
     this.tell()
   }
 

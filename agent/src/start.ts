@@ -15,8 +15,10 @@ import { Objects } from './kernel/objects'
 import { probe } from './kernel/probe'
 import { TRACE } from './kernel/shadow'
 import { type Desired, noRows } from './model/desired'
+import type { Graph } from './model/graph'
 import type { Options } from './options'
 import { ROAD } from './plan/wishes'
+import { Prober } from './probing/prober'
 import { Reconciler } from './reconcile'
 import { buildApp } from './server/app'
 import { authorizer } from './server/auth'
@@ -45,8 +47,9 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   const objects = new Objects(options.objects)
   objects.require([...Object.keys(ROAD), HOLD, TRACE, ...Object.keys(kinds)])
   const netlink = native.net.open()
-  const facts = hostFacts(netlink, options)
   const store = await Store.open(options.state)
+  const prober = new Prober(store, log)
+  const facts = hostFacts(netlink, key => prober.failing(key), options)
   const owned = {
     all: () => store.table<true>(NAMESPACES).keys(),
     has: (netns: string) => store.table<true>(NAMESPACES).has(netns),
@@ -57,7 +60,9 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   if (!(await kernel.adopt())) log.warn('what ran was laid out by another version, and was removed')
   const desired = options.teardown ? () => NOTHING : desiredOf(store)
   const ids = new Ids(store)
-  const reconciler = new Reconciler({ store, ids, kernel, objects, desired, facts, vxlanPort: options.vxlanPort, log })
+  const follow = (graph: Graph) => prober.follow(graph)
+  const reconciler = new Reconciler({ store, ids, kernel, objects, desired, facts, follow, vxlanPort: options.vxlanPort, log })
+  prober.on('change', () => reconciler.request())
   const agent = new Agent(store, ids, reconciler, desired, facts)
   const tracer = new Tracer(kernel, reconciler, ids)
   const authorize = authorizer(options)
@@ -65,7 +70,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   let ready = false
   const app = await buildApp({
     agent,
-    introspection: new Introspection(kernel, reconciler),
+    introspection: new Introspection(kernel, reconciler, prober),
     tracer,
     host: () => describeHost(facts(), features),
     ready: () => ready,
@@ -96,9 +101,11 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
       clearInterval(timer)
       clearTimeout(settling)
       watch.close()
+      prober.removeAllListeners('change')
       await close()
       await app.close()
       await Promise.all([reconciler.idle(), tracer.idle()])
+      prober.close()
       kernel.close()
       netlink.close()
       await store.close()

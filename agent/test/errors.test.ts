@@ -56,7 +56,7 @@ describe('a fault of the agent itself', () => {
       {} as Ids,
       endless,
       () => desired,
-      () => ({ name: 'edge-1', hasNetns: () => true, device: () => ({ ifindex: 1, mtu: 1500 }) }),
+      () => ({ name: 'edge-1', hasNetns: () => true, failing: () => new Map(), device: () => ({ ifindex: 1, mtu: 1500 }) }),
       10
     )
     const change = { method: 'PUT' as const, type: 'networks' as const, name: 'web', body: { vni: 1, subnets: {} } }

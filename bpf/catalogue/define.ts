@@ -49,6 +49,24 @@ export interface Neighbourhood {
   network?: { name: string; vni?: number; mtu: number; cidrs: string[]; endpoints: Endpoint[] }
 }
 
+/** A question that a host's agent asks again and again of what a function leads to, and how it judges the answers. */
+export interface Probe {
+  /** `tcp`: a connection is accepted; `http`: GET is answered with a status from 200 to 399. */
+  protocol: 'tcp' | 'http'
+  address: string
+  port: number
+  /** Of `http`. */
+  path: string
+  /** Milliseconds from one question to the next, and those after which one has no answer. */
+  interval: number
+  timeout: number
+  /** Answers in a row by which what failed is well again, and failures in a row by which it fails. */
+  healthyThreshold: number
+  unhealthyThreshold: number
+  /** Workload ports: the first that lives on the host, in a namespace and with an address of the family, is asked from. Where there is none, nothing is asked. */
+  from: string[]
+}
+
 /** All that an image may depend on beside the configuration. Pure data: the same input makes the same image on every host of the same situation. */
 export interface Surroundings {
   /** The instance's own name. */
@@ -59,6 +77,8 @@ export interface Surroundings {
   ports: Record<string, Neighbourhood>
   /** Counts up with each new image of the instance, from 1: for kinds that fill first and switch last. */
   generation: number
+  /** Those of the kind's `probes` that fail, by their keys, in order; absent where none does. */
+  failing?: string[]
   /** For kind `bridge` only: the network itself and its remote hosts. */
   bridge?: { vni?: number; mtu: number; endpoints: Endpoint[]; port_ids: number[]; peers: number[]; stitched: number[] }
 }
@@ -104,6 +124,8 @@ export interface FunctionOptions<F extends TProperties> {
   adds?(config: Static<TObject<F>>): Record<string, string[]>
   /** MAC addresses at its ports by which its instances reach one another, by port name and host: the port's network brings their frames to that host's instance. */
   places?(config: Static<TObject<F>>, name: string): Record<string, Record<string, string[]>>
+  /** What the agent shall watch, by keys of the kind's own. All is taken for healthy until it fails. */
+  probes?(config: Static<TObject<F>>): Record<string, Probe>
   /** Contents of the kernel maps besides `config`, which always follows from the scalar fields. A kind with tables needs it. */
   image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
   /** Sizes of maps that depend on the configuration, by map name. */

@@ -106,6 +106,7 @@ function judge(host: string, rest: ResourceType, name: string, plans: Plans): vo
     name: host,
     uplink: { name: 'uplink', ifindex: 0, mtu: 9000, vtep: '0.0.0.0' },
     hasNetns: () => true,
+    failing: () => new Map(),
     device: () => ({ ifindex: 1, mtu: 9000 })
   }
   try {

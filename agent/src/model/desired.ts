@@ -41,6 +41,8 @@ export interface HostFacts {
   uplink?: { name: string; ifindex: number; mtu: number; vtep: string }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean
+  /** What fails of what the function of a key wants watched: reasons by the keys of its kind. */
+  failing(key: string): ReadonlyMap<string, string>
   /** A device of the host; undefined when there is none of that name. */
   device(name: string): { ifindex: number; mtu: number } | undefined
 }

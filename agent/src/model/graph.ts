@@ -17,6 +17,7 @@ import {
   type WorkloadPort
 } from './desired'
 import { misfitOf } from './placing'
+import { healthInWords, type PlacedProbes, placeProbes } from './probing'
 import { usersOf } from './references'
 import { membershipsOf, mtuOf, networksOf, type Subnet, subnetsOf } from './resolve'
 import { interfaceKey, interfaceWorkload, portWorkloads, segmentWorkload, type Target, type Workload } from './workloads'
@@ -34,6 +35,9 @@ export interface Instance {
   ports: Map<string, Target | undefined>
   /** Set for the bridge of a network. */
   network?: ResolvedNetwork
+  /** What it wants watched, and what of it fails: reasons by key. */
+  probes: PlacedProbes
+  failing: ReadonlyMap<string, string>
   /** Stands in chains of workload ports: what follows inwards and outwards depends on the port. */
   chained: boolean
 }
@@ -189,7 +193,17 @@ function buildInstance(desired: Desired, facts: HostFacts, key: string, links: L
   if (type === 'networks') return networkInstance(key, name, desired.networks.get(name)!, facts, links)
   const { kind, config } = kindOf(desired, desired.functions.get(name)!)!
   const ports = new Map(portNames(kind, config).map(port => [port, links.behind.get(endKey({ instance: key, port }))]))
-  return { key, name, kind, config, ports }
+  const probes = placeProbes(desired, kind, config)
+  return { key, name, kind, config, ports, probes, failing: failingOf(probes, facts, key) }
+}
+
+/** In the order of the probes. What nobody asks does not fail. */
+function failingOf(probes: PlacedProbes, facts: HostFacts, key: string): Instance['failing'] {
+  if (probes.size === 0) return new Map()
+  const reasons = facts.failing(key)
+  return new Map(
+    [...probes].flatMap(([probe, { netns }]) => (netns !== undefined && reasons.has(probe) ? [[probe, reasons.get(probe)!]] : []))
+  )
 }
 
 function networkInstance(key: string, name: string, declared: Network, facts: HostFacts, { ends }: Links): Omit<Instance, 'chained'> {
@@ -204,6 +218,8 @@ function networkInstance(key: string, name: string, declared: Network, facts: Ho
     kind,
     config: bridgeConfig(declared),
     ports: new Map(ports),
+    probes: new Map(),
+    failing: new Map(),
     network: { vni: declared.vni, mtu: mtuOf(declared, facts), subnets: subnetsOf(declared), staticEntries: declared.static_entries ?? {} }
   }
 }
@@ -244,7 +260,12 @@ function tellStatuses(
   instances: Map<string, Instance>,
   workloads: Map<string, Workload>
 ): Map<string, Status> {
-  const ofInstance = (key: string) => (instances.has(key) ? ACTIVE : idle('no workload of this host reaches it'))
+  const ofInstance = (key: string) => {
+    const instance = instances.get(key)
+    if (!instance) return idle('no workload of this host reaches it')
+    const reason = healthInWords(instance.probes, instance.failing)
+    return reason === undefined ? ACTIVE : { ...ACTIVE, reason }
+  }
   const inNetwork = (name: string) =>
     desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(inWords(resourceKey('networks', name)))
   const ofFunction = (name: string) => {

@@ -13,6 +13,7 @@ const facts: HostFacts = {
   name: 'edge-1',
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
+  failing: () => new Map(),
   device: name => (name === 'missing' ? undefined : { ifindex: 7, mtu: 1400 })
 }
 

@@ -42,10 +42,10 @@ export class Situation {
 
   of(instance: Instance): Omit<Surroundings, 'generation'> {
     const { numbers } = this
-    const { key, name, network, ports } = instance
+    const { key, name, network, ports, failing } = instance
     const { host } = this.graph
     const around = Object.fromEntries([...ports].map(([port, target]) => [port, this.neighbourhood(instance, port, target)]))
-    if (!network) return { name, host, ports: around }
+    if (!network) return { name, host, ports: around, ...(failing.size > 0 && { failing: [...failing.keys()].toSorted() }) }
     const members = this.workloads.get(name) ?? []
     const remotes = this.remotes.get(name) ?? []
     const bridge = {

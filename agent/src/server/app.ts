@@ -77,6 +77,7 @@ export async function buildApp({ agent, introspection, tracer, host, ready, auth
   for (const type of TYPES) resourceRoutes(app, agent, type)
   bulkRoute(app, agent)
   introspectionRoutes(app, introspection)
+  healthRoute(app, introspection)
   topologyRoute(app, agent, introspection)
   eventsRoute(app, agent)
   traceRoute(app, tracer)
@@ -246,6 +247,15 @@ function introspectionRoutes(app: FastifyInstance, introspection: Introspection)
       })
     )
   }
+}
+
+function healthRoute(app: FastifyInstance, introspection: Introspection): void {
+  const summary = 'What it wants watched, and how that fares as this host sees it'
+  app.get<Named>(
+    '/v1/functions/:name/health',
+    { config: { role: 'read' }, schema: { summary, tags: ['functions'], params: nameParameter } },
+    ({ params }) => ({ items: introspection.health(resourceKey('functions', params.name)) })
+  )
 }
 
 function topologyRoute(app: FastifyInstance, agent: Agent, introspection: Introspection): void {

@@ -63,3 +63,27 @@ test('one address may have several services, of both protocols, and one backend 
   const backends = Object.fromEntries(Object.keys(services).map(service => [service, { ...web1, service }]))
   expect(faults(services, backends)).toEqual([])
 })
+
+test.each([
+  ['a check of no service', { wbe: {} }, 'health_checks.wbe: there is no service wbe'],
+  ['a page of what is no page', { web: { path: '/' } }, 'health_checks.web.path: only http asks for a page'],
+  [
+    'a page that is none',
+    { web: { protocol: 'http', path: 'healthz' } },
+    'health_checks.web.path: healthz does not begin with / or has characters that no path has'
+  ],
+  ['questions without a pause', { web: { interval: '0s' } }, 'health_checks.web.interval: must be 100ms or more'],
+  [
+    'an answer that is waited for longer than until the next question',
+    { web: { interval: '1s', timeout: '2s' } },
+    'health_checks.web.timeout: must be more than nothing, and no longer than the interval, 1s'
+  ]
+])('%s is refused', (_, health_checks, fault) => {
+  const config = { services: { web }, backends: { web1 }, health_checks, probe_ports: { here: { port: 'probe-1' } } }
+  expect(validateConfig(loadBalancer, config).problems.map(({ path, message }) => `${path}: ${message}`)).toEqual([fault])
+})
+
+test('checks that no port can make are refused', () => {
+  const { problems } = validateConfig(loadBalancer, { services: { web }, backends: { web1 }, health_checks: { web: {} } })
+  expect(problems).toMatchObject([{ path: 'probe_ports', message: 'health checks need a port to be made from' }])
+})

@@ -3,19 +3,24 @@
 
 import { cidrContains, normalise, parseIp } from '../../catalogue/addresses'
 import type { Problem } from '../../catalogue/define'
-import type { Backend, BalancerConfig, Service } from './load_balancer'
+import { milliseconds } from './health'
+import type { Backend, BalancerConfig, HealthCheck, Service } from './load_balancer'
 
 /** Most of one service: what maglev.ts promises holds while each has some hundred slots. */
 export const BACKENDS_OF_SERVICE_MAX = 160
+
+const INTERVAL_MIN_MS = 100
 
 /** Addresses that no host can have: unspecified, loopback, multicast, broadcast, link-local. */
 const NO_HOSTS = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '169.254.0.0/16', '::/127', 'ff00::/8', 'fe80::/10']
 
 /** The fields have been found valid by their schema. */
-export function checkBalancer({ services, backends }: BalancerConfig): Problem[] {
+export function checkBalancer(config: BalancerConfig): Problem[] {
+  const { services, backends, health_checks = {} } = config
   const problems = [
     ...Object.entries(services).flatMap(([name, service]) => checkService(services, name, service)),
-    ...Object.entries(backends).flatMap(([name, backend]) => checkBackend(services, name, backend))
+    ...Object.entries(backends).flatMap(([name, backend]) => checkBackend(services, name, backend)),
+    ...Object.entries(health_checks).flatMap(([name, check]) => checkHealth(config, name, check))
   ]
   return problems.length > 0 ? problems : [...checkTwins(backends, services), ...checkNumber(backends)]
 }
@@ -60,6 +65,28 @@ function checkBackend(services: BalancerConfig['services'], name: string, backen
         hint: 'Leave port out, or set the mode of the service to nat.'
       }
     ]
+  return []
+}
+
+function checkHealth(
+  { services, probe_ports = {} }: BalancerConfig,
+  name: string,
+  { protocol, path, interval, timeout }: HealthCheck
+): Problem[] {
+  const at = `health_checks.${name}`
+  if (!services[name])
+    return [
+      { path: at, message: `there is no service ${name}`, hint: `The key is that of a service: ${Object.keys(services).join(', ')}.` }
+    ]
+  if (Object.keys(probe_ports).length === 0)
+    return [{ path: 'probe_ports', message: 'health checks need a port to be made from', hint: 'Name a workload port of each host.' }]
+  if (path !== undefined && protocol !== 'http')
+    return [{ path: `${at}.path`, message: 'only http asks for a page', hint: 'Set protocol to http, or leave path out.' }]
+  if (path !== undefined && !/^\/[!-~]*$/.test(path))
+    return [{ path: `${at}.path`, message: `${path} does not begin with / or has characters that no path has` }]
+  if (milliseconds(interval) < INTERVAL_MIN_MS) return [{ path: `${at}.interval`, message: `must be ${INTERVAL_MIN_MS}ms or more` }]
+  if (milliseconds(timeout) < 1 || milliseconds(timeout) > milliseconds(interval))
+    return [{ path: `${at}.timeout`, message: `must be more than nothing, and no longer than the interval, ${interval}` }]
   return []
 }
 

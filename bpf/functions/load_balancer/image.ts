@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { derivedMac, normalise } from '../../catalogue/addresses'
 import type { Entry, Image, Surroundings, Value } from '../../catalogue/define'
+import { healthyOf } from './health'
 import type { Backend, BalancerConfig, Service } from './load_balancer'
 import { maglev, SLOTS } from './maglev'
 
@@ -22,13 +23,13 @@ interface Member {
 
 export function balancerImage(config: BalancerConfig, surroundings: Surroundings): Image {
   const { services, backends } = config
-  const { generation } = surroundings
+  const { generation, failing = [] } = surroundings
   const links = linksOf(surroundings)
   const members: Entry[] = []
   const slots: Entry[] = []
   const places: Entry[] = []
   for (const [name, service] of Object.entries(services)) {
-    const pool = poolOf(service, backendsOf(backends, name), links)
+    const pool = poolOf(service, takersOf(backends, name, failing), links)
     const table = tableId(pool)
     const rows = tables.get(table) ?? rowsOf(pool)
     remember(table, rows)
@@ -60,8 +61,12 @@ function textOf(key: Value): string {
   return JSON.stringify(key, (_, value) => (typeof value === 'bigint' ? String(value) : value))
 }
 
-function backendsOf(backends: BalancerConfig['backends'], service: string): Backend[] {
-  return Object.values(backends).filter(backend => backend.service === service)
+/** The backends of a service that are meant to take new sessions. */
+function takersOf(backends: BalancerConfig['backends'], service: string, failing: readonly string[]): Backend[] {
+  return healthyOf(
+    Object.entries(backends).filter(([, backend]) => backend.service === service && !backend.drain),
+    failing
+  )
 }
 
 /** Where the addresses of the adjacent networks live. */
@@ -78,7 +83,6 @@ function linksOf({ ports }: Surroundings): Links {
 /** Who takes new sessions. A direct service can use only those whose MAC is known. */
 function poolOf(service: Service, backends: Backend[], links: Links): Member[] {
   return backends
-    .filter(({ drain }) => !drain)
     .map(({ address, port, weight }) => ({
       address: normalise(address),
       port: port ?? service.port,

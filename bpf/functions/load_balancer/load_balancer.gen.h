@@ -40,8 +40,10 @@ enum load_balancer_counter {
 #define LOAD_BALANCER_PORT_INSIDE  0
 #define LOAD_BALANCER_PORT_OUTSIDE 1
 
-#define LOAD_BALANCER_SERVICES_MAX 256
-#define LOAD_BALANCER_BACKENDS_MAX 4096
+#define LOAD_BALANCER_SERVICES_MAX      256
+#define LOAD_BALANCER_BACKENDS_MAX      4096
+#define LOAD_BALANCER_HEALTH_CHECKS_MAX 256
+#define LOAD_BALANCER_PROBE_PORTS_MAX   256
 
 /* Transport protocol. */
 enum load_balancer_services_protocol {

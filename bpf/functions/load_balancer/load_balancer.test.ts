@@ -109,6 +109,18 @@ describe.each([
     for (let n = 0; n < 50; n++) expect(backendOf(tcp({ ...web, sport: 50_000 + n }))).not.toBe(backend)
   })
 
+  test('a backend that fails keeps its sessions and gets no more; where all fail, all get some', () => {
+    const surroundings = (failing: string[]) => ({ ports: { inside: { number: 0 }, outside: { number: 1 } }, failing })
+    const backend = backendOf(tcp(web))
+    balancer.apply(configOf(family), surroundings([`web${backends.indexOf(backend as never)}`]))
+    expect(backendOf(tcp(web, 'A'))).toBe(backend)
+    for (let n = 0; n < 50; n++) expect(backendOf(tcp({ ...web, sport: 50_000 + n }))).not.toBe(backend)
+    balancer.apply(configOf(family), surroundings(['web0', 'web1', 'web2']))
+    const served = new Set(Array.from({ length: 50 }, (_, n) => backendOf(tcp({ ...web, sport: 51_000 + n }))))
+    expect([...served].sort()).toEqual([...backends])
+    balancer.apply(configOf(family), surroundings([]))
+  })
+
   test('a session whose backend is taken away goes on at another', () => {
     const backend = backendOf(tcp(web))
     balancer.apply(configOf(family, { backends: { [`web${backends.indexOf(backend as never)}`]: undefined } }))

@@ -3,9 +3,10 @@
 
 import type { Static, TObject } from '@sinclair/typebox'
 import { defineFunction } from '../../catalogue/define'
-import { bool, choice, ip, optional, port, table, text, u32 } from '../../catalogue/fields'
+import { bool, choice, duration, ip, name, optional, port, table, text, u32 } from '../../catalogue/fields'
 import { sessionFields, sessionSizes } from '../../core/session'
 import { checkBalancer } from './check'
+import { balancerProbes } from './health'
 import { balancerImage } from './image'
 
 const config = {
@@ -38,12 +39,44 @@ const config = {
       drain: bool({ doc: 'Whether it takes no new sessions, and only keeps those that it has.', default: false })
     }
   }),
+  health_checks: optional(
+    table({
+      doc: 'How the backends of a service are watched, by the key of the service in `services`. One that fails gets no new sessions.',
+      max: 256,
+      fields: {
+        protocol: choice(['tcp', 'http'], {
+          doc: 'What is asked: `tcp` to connect, `http` for a page, whose status must be from 200 to 399.',
+          default: 'tcp',
+          agentOnly: true
+        }),
+        path: optional(text({ doc: 'With `http`: the page; `/` if left out.', example: '/healthz', maxLength: 255 })),
+        port: optional(port({ doc: 'Port that is asked; that of the backend if left out.' })),
+        interval: duration({ doc: 'From one question to the next.', default: '5s' }),
+        timeout: duration({ doc: 'How long an answer may take.', default: '2s' }),
+        healthy_threshold: u32({
+          doc: 'Good answers in a row after which a backend that failed is served again.',
+          default: 2,
+          min: 1,
+          max: 10
+        }),
+        unhealthy_threshold: u32({ doc: 'Failures in a row after which a backend is one that fails.', default: 3, min: 1, max: 10 })
+      }
+    })
+  ),
+  probe_ports: optional(
+    table({
+      doc: 'The workload ports from which the checks are made, by a key of your own: each host takes those that live on it.',
+      max: 256,
+      fields: { port: name({ doc: 'A port in a namespace, from where the backends can be reached.', example: 'probe-1' }) }
+    })
+  ),
   ...sessionFields
 }
 
 export type BalancerConfig = Static<TObject<typeof config>>
 export type Service = BalancerConfig['services'][string]
 export type Backend = BalancerConfig['backends'][string]
+export type HealthCheck = NonNullable<BalancerConfig['health_checks']>[string]
 
 export const loadBalancer = defineFunction('load_balancer', {
   doc: 'Spreads the sessions of virtual addresses over backends, and keeps each on its own.',
@@ -65,6 +98,7 @@ export const loadBalancer = defineFunction('load_balancer', {
     backends: { web1: { service: 'web', address: '10.0.2.11' }, web2: { service: 'web', address: '10.0.2.12', weight: 2 } }
   },
   check: checkBalancer,
+  probes: balancerProbes,
   image: balancerImage,
   // Each direction of a session has an entry of its own.
   sizes: ({ max_sessions }) => sessionSizes({ max_sessions: 2 * max_sessions })

@@ -3,11 +3,11 @@
 #
 #               edge-1                                  edge-2
 #   +-------------------------------+      +-------------------------------+
-#   |   [ user ]                    |      |                               |
-#   |      | inside                 |      |                               |
-#   |   < frontend >  203.0.113.10  |      |                               |
-#   |      | outside                |      |                               |
-#   |    users                      |      |                               |
+#   |   [ user ]        [ probe ]   |      |                               |
+#   |      | inside         |       |      |                               |
+#   |   < frontend >        |       |      |                               |
+#   |      | outside        |       |      |                               |
+#   |    users -------------+       |      |                               |
 #   |      |                        |      |                               |
 #   |   < gateway >                 |      |   < gateway >                 |
 #   |      |                        |      |      |                        |
@@ -19,7 +19,8 @@
 #   users     VNI 100   10.0.1.0/24   fd00:1::/64
 #   servers   VNI 200   10.0.2.0/24   fd00:2::/64
 #
-# Nobody has the virtual addresses: they lie beyond the gateway for the client, and never get there.
+# Nobody has the virtual addresses, 203.0.113.10 and 2001:db8:10::10: they lie beyond the gateway for the client, and never get there.
+# From the port `probe` the agent asks each server for a page every second: one that fails twice gets no new sessions until it answers again.
 #
 # Try `terraform apply -var 'draining=["web2"]'` during a download from web2: it goes on, and new ones are served by the others.
 
@@ -114,6 +115,12 @@ resource "inkev_function" "frontend" {
         service = "web6", address = server.v6, port = 8080, drain = contains(var.draining, name)
       } }
     )
+    health_checks = {
+      for service in ["web", "web6"] : service => {
+        protocol = "http", path = "/", interval = "1s", timeout = "500ms", healthy_threshold = 1, unhealthy_threshold = 2
+      }
+    }
+    probe_ports = { edge-1 = { port = "probe" } }
   }
 }
 
@@ -125,6 +132,16 @@ resource "inkev_port" "user" {
   create_netns = true
   ip_addresses = ["10.0.1.11", "fd00:1::11"]
   chain        = [inkev_function.frontend.name]
+}
+
+# In a namespace of its own, so that questions take the road that clients' packets take.
+resource "inkev_port" "probe" {
+  name         = "probe"
+  network      = inkev_network.users.name
+  host         = "edge-1"
+  netns        = "probe"
+  create_netns = true
+  ip_addresses = ["10.0.1.250", "fd00:1::fa"]
 }
 
 resource "inkev_port" "server" {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Health checks on a real host: an HTTP server that goes bad and comes back, seen by the way that packets take; IPv4 and IPv6.
+
+import type { Host } from '@inkev/acceptance/lab/host'
+import { Lab } from '@inkev/acceptance/lab/lab'
+import { type RunningProgram, until } from '@inkev/acceptance/lab/process'
+import { fetchHttp } from '@inkev/acceptance/lab/traffic'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { becomes, db, gateway, port, put, statusOf, web } from './client'
+
+/** Answers its name, or 503 after SIGUSR2 and until the next. */
+const SERVER = `
+  let bad = false
+  process.on('SIGUSR2', () => { bad = !bad; console.log(bad ? 'bad' : 'good') })
+  require('node:http')
+    .createServer((_, response) => response.writeHead(bad ? 503 : 200, { connection: 'close' }).end(process.argv[1]))
+    .listen(8080, '::', () => console.log('listening'))`
+
+const VIRTUAL = ['203.0.113.10', '2001:db8:10::10'] as const
+const check = { protocol: 'http', path: '/healthz', interval: '400ms', timeout: '400ms', healthy_threshold: 2, unhealthy_threshold: 2 }
+const backends = Object.fromEntries(
+  [11, 12].flatMap((last, n) => [
+    [`db${n + 1}`, { service: 'web', address: `10.0.2.${last}`, port: 8080 }],
+    [`db${n + 1}-6`, { service: 'web6', address: `fd00:2::${last}`, port: 8080 }]
+  ])
+)
+const balancer = {
+  services: { web: { address: VIRTUAL[0], port: 80 }, web6: { address: VIRTUAL[1], port: 80 } },
+  backends,
+  health_checks: { web: check, web6: check },
+  probe_ports: { elsewhere: { port: 'probe-2' }, here: { port: 'probe' } }
+}
+
+let lab: Lab
+let host: Host
+let servers: RunningProgram[]
+
+beforeAll(async () => {
+  lab = await Lab.up({ hosts: 1 })
+  host = lab.host('edge-1')
+  await put(host, 'networks/web', web)
+  await put(host, 'networks/db', db)
+  await put(host, 'functions/gateway', gateway)
+  for (const network of ['web', 'db'])
+    await put(host, `stitches/gateway-${network}`, { a: { function: 'gateway', port: network }, b: { network } })
+  for (const [n, name] of ['db1', 'db2'].entries()) await put(host, `ports/${name}`, port('db', name, 11 + n))
+  servers = ['db1', 'db2'].map(name => host.workload(name).start(['node', '-e', SERVER, name]))
+  for (const server of servers) await server.says('listening')
+  await put(host, 'ports/probe', port('web', 'probe', 99))
+  await put(host, 'functions/front', { load_balancer: balancer })
+  await put(host, 'ports/user', { ...port('web', 'user', 11), chain: ['front'] })
+}, 60_000)
+
+afterAll(async () => {
+  for (const server of servers ?? []) await server.stop()
+  await lab?.down()
+})
+
+/** Names and reasons of what fails. */
+async function failing(): Promise<Record<string, string>> {
+  const { items } = (await host.request('GET', '/v1/functions/front/health')).body
+  expect(items.map(({ name }: { name: string }) => name)).toEqual(Object.keys(backends))
+  return Object.fromEntries(
+    items.flatMap(({ name, state, reason }: Record<string, string>) => (state === 'failing' ? [[name, reason]] : []))
+  )
+}
+
+async function untilFailing(expected: Record<string, string>): Promise<void> {
+  const same = async () => JSON.stringify(await failing()) === JSON.stringify(expected)
+  await until(same, 10_000, async () => `fails: ${JSON.stringify(await failing())}\n${host.logTail()}`)
+}
+
+async function serving(): Promise<string[]> {
+  const user = host.workload('user')
+  const answers = await Promise.all(VIRTUAL.flatMap(address => Array.from({ length: 12 }, () => fetchHttp(user, address, 80))))
+  return [...new Set(answers)].sort()
+}
+
+test('a server that goes bad gets no new sessions until it comes back, over a restart of the agent', async () => {
+  await becomes(host, 'functions/front', 'active')
+  await untilFailing({})
+  expect(await statusOf(host, 'functions/front')).toEqual({ state: 'active' })
+  servers[0]!.kill('SIGUSR2')
+  await untilFailing({ db1: 'HTTP 503', 'db1-6': 'HTTP 503' })
+  expect(await serving()).toEqual(['db2'])
+  expect(await statusOf(host, 'functions/front')).toEqual({ state: 'active', reason: 'failing: db1 (HTTP 503), db1-6 (HTTP 503)' })
+  expect((await host.request('GET', '/metrics')).body).toContain('inkev_healthy{function="front",name="db1"} 0')
+  await host.stopAgent()
+  await host.startAgent()
+  expect(await failing()).toEqual({ db1: 'HTTP 503', 'db1-6': 'HTTP 503' })
+  servers[0]!.kill('SIGUSR2')
+  await untilFailing({})
+  expect(await serving()).toEqual(['db1', 'db2'])
+})
+
+test('where all fail, all are served, and the reason is told', async () => {
+  for (const server of servers) await server.stop()
+  await untilFailing(Object.fromEntries(Object.keys(backends).map(name => [name, 'connection refused'])))
+  expect(await serving()).toEqual(['refused'])
+})
+
+test('without a port to ask from all are taken for healthy, and the status says so', async () => {
+  await host.request('DELETE', '/v1/ports/probe')
+  expect(await failing()).toEqual({})
+  expect((await statusOf(host, 'functions/front')).reason).toContain('none of the ports probe-2, probe can ask it from this host')
+})
