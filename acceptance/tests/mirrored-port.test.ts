@@ -28,18 +28,20 @@ beforeAll(async () => {
 
 afterAll(() => lab?.down())
 
-/** The lines of tcpdump about pings that are sent to the suspect while it runs. */
-async function seen(): Promise<string[]> {
-  const dump = collector.start(['tcpdump', '-nli', 'any', '--immediate-mode', 'icmp or (icmp6 and (ip6[40] == 128 or ip6[40] == 129))'])
+/** The lines of tcpdump about pings that are sent to the suspect while it runs; it waits until it has `packets` of them. */
+async function seen(packets: number): Promise<string[]> {
+  const count = packets > 0 ? ['-c', String(packets)] : []
+  const pings = 'icmp or (icmp6 and (ip6[40] == 128 or ip6[40] == 129))'
+  const dump = collector.start(['tcpdump', '-nli', 'any', '--immediate-mode', ...count, pings], { limit: 10_000 })
   await dump.says('listening on')
   for (const address of SUSPECT) expect(await ping(client, address, 2)).toBe(true)
-  const { stdout } = await dump.stop('SIGINT')
+  const { stdout } = await (packets > 0 ? dump.done : dump.stop('SIGINT'))
   return stdout.split('\n').filter(line => line.includes('echo'))
 }
 
 describe('the example mirrored-port', () => {
   test('brings a copy of each packet, either way, to a collector on another host', async () => {
-    const lines = await seen()
+    const lines = await seen(8)
     expect(lines.filter(line => /10\.0\.0\.11 > 10\.0\.0\.12: ICMP echo request/.test(line))).toHaveLength(2)
     expect(lines.filter(line => /10\.0\.0\.12 > 10\.0\.0\.11: ICMP echo reply/.test(line))).toHaveLength(2)
     expect(lines.filter(line => /fd00::11 > fd00::12: .*echo request/.test(line))).toHaveLength(2)
@@ -52,7 +54,7 @@ describe('the example mirrored-port', () => {
 
   test('makes no copies while it is off', async () => {
     expect(await terraform.apply(['-var', 'watching=false'])).toContain('0 added, 1 changed, 0 destroyed')
-    expect(await seen()).toEqual([])
+    expect(await seen(0)).toEqual([])
   })
 
   test('refuses to stitch the ports by which it stands in a chain', async () => {
