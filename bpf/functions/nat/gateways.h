@@ -27,8 +27,8 @@ enum leading {
 
 struct gateways {
 	mac_t macs[2 * (NAT_GATEWAYS_MAX + 1)]; /* the first two are this host's */
-	__u16 others;
-	__u8 exits[NAT_EXITS]; /* gateways, by exit_of() */
+	__u16 count;				/* 0: sessions are kept where they begin */
+	__u8 exits[NAT_EXITS];			/* gateways, by exit_of() */
 	__u8 reserved[2];
 };
 
@@ -97,7 +97,7 @@ __noinline __u32 gateway_of_inside(const ip_t *address, port_t port, __u32 proto
 	const struct source *rule;
 	__u32 gateway;
 
-	if (!address || !all || !all->others)
+	if (!address || !all || !all->count)
 		return LED_HERE;
 	rule = lookup_source(address);
 	if ((!rule || rule->ports) && !is_forwarded(address, port, protocol))
@@ -114,7 +114,7 @@ __noinline __u32 gateway_of_outside(const struct inside_end *to, port_t port)
 	const struct gateways *all = lookup_gateways();
 	__u32 *share, gateway;
 
-	if (!all || !all->others)
+	if (!all || !all->count)
 		return LED_HERE;
 	if (to) {
 		gateway = exit_of(all, &to->address) & ~LED_OUTWARD;
@@ -134,7 +134,7 @@ static __always_inline __s32 take_led(struct __sk_buff *skb, __u32 port)
 	mac_t macs[2];
 	__s32 led;
 
-	if (port != OUTSIDE || !all || !all->others || !ethernet)
+	if (port != OUTSIDE || !all || !all->count || !ethernet)
 		return -1;
 	if (mac_equals(&ethernet->destination, &all->macs[LED_INWARD]))
 		led = LED_INWARD;

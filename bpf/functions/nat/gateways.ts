@@ -38,11 +38,10 @@ export function gatewayTables({ gateways = {} }: NatConfig, name: string, host: 
     .filter(other => other !== host)
     .toSorted()
   const numberOf = (gateway: string | undefined) => (gateway === undefined ? 0 : others.indexOf(gateway) + 1)
-  const own = host in gateways ? macsOf(name, host) : []
-  const macs = [own, ...others.map(other => macsOf(name, other))].flatMap((pair, number) => pair.map((mac, way) => [2 * number + way, mac]))
+  const macs = [host, ...others].map(each => macsOf(name, each)).flatMap((pair, number) => pair.map((mac, way) => [2 * number + way, mac]))
   const exits = Array.from({ length: EXITS }, (_, slot) => numberOf(exitOf(Object.keys(gateways), slot)))
   return {
-    gateways: [{ key: 0, value: { macs: fill(macs as [number, string][]), exits, others: others.length } }],
+    gateways: [{ key: 0, value: { macs: fill(macs as [number, string][]), exits, count: Object.keys(gateways).length } }],
     shares: others.flatMap(other => prefixesOf(parsePortRange(gateways[other]!.ports)).map(key => ({ key, value: numberOf(other) })))
   }
 }

@@ -335,7 +335,7 @@ function quotedEnds(outcome: Outcome): Packet {
 
 describe('on two gateways and a host that is none', () => {
   const HOSTS = ['edge-1', 'edge-2', 'edge-3'] as const
-  const gateways = { 'edge-1': { ports: '20000-20049' }, 'edge-2': { ports: '20050-20099' } }
+  const gateways = { 'edge-1': { ports: '1024-20049' }, 'edge-2': { ports: '20050-65535' } }
   const { v4, v6 } = CONFIG.sources
   const ROUTER = '02:00:00:00:00:aa'
 
@@ -438,6 +438,15 @@ describe('on two gateways and a host that is none', () => {
       const [host, outcome] = arrive(back(on['edge-2'], piece))
       expect([host, outcome.port, outcome.parsed().ipv4]).toMatchObject(['edge-1', 'inside', { dst: LOCAL[4] }])
     }
+  })
+
+  test('the last gateway keeps its sessions, and takes what other hosts lead to it', async () => {
+    const { on, arrive } = await everywhere()
+    const { sport } = left(out(on['edge-1'], sent(LOCAL[4], REMOTE[4]).udp({ sport: 7, dport: 53 })), 'outside') as Packet
+    for (const host of HOSTS)
+      on[host].apply({ ...CONFIG, sources: { v4, v6 }, gateways: { 'edge-1': gateways['edge-1'] }, max_sessions: 1024 }, { host })
+    const [host, outcome] = arrive(back(on['edge-3'], received(REMOTE[4], OUTSIDE[4]).udp({ sport: 53, dport: sport })))
+    expect([host, left(outcome, 'inside')]).toMatchObject(['edge-1', { dst: LOCAL[4], dport: 7 }])
   })
 
   test('a gateway that leaves takes none but its own flows along', () => {
