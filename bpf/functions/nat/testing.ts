@@ -47,14 +47,14 @@ const SECOND = 1_000_000_000n
 
 /** Makes all sessions of one IP version older, as if time had passed since, and their claims. */
 export function age(tested: TestedFunction, family: 4 | 6, seconds: number): void {
-  const past = BigInt(seconds) * SECOND
+  const before = (time: bigint) => BigInt.asUintN(64, time - BigInt(seconds) * SECOND)
   const [sessions, claims] = [tested.table(`sessions${family}`), tested.table(`claims${family}`)]
   for (const { key, value } of sessions.entries()) {
     const session = value as { last_seen: bigint; tick: number }
-    sessions.put(key, { ...session, last_seen: session.last_seen - past, tick: session.tick - 1 })
+    sessions.put(key, { ...session, last_seen: before(session.last_seen), tick: session.tick - 1 })
   }
   for (const { key, value } of claims.entries()) {
     const claim = value as { since: bigint }
-    claims.put(key, { ...claim, since: claim.since - past })
+    claims.put(key, { ...claim, since: before(claim.since) })
   }
 }
