@@ -194,6 +194,33 @@ describe('a ring buffer', () => {
     expect(records.length).toBe(3)
   })
 
+  test('that is full leaves the event loop its turns while it is read', async () => {
+    const LARGE = `
+      struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 1 << 22); } events SEC(".maps");
+      SEC("tc") int tell(struct __sk_buff *skb)
+      {
+        void *record = bpf_ringbuf_reserve(&events, 1024, 0);
+        if (record)
+          bpf_ringbuf_submit(record, 0);
+        return record != 0;
+      }`
+    const object = opened(await bpf.load({ elf: compile(LARGE) }))
+    const tell = () => object.programs.get('tell')!.testRun({ data: frame() }).verdict
+    let told = 0
+    while (tell()) told++
+    let read = 0
+    let turns = 0
+    const turn = (): void => {
+      turns++
+      if (read < told) setImmediate(turn)
+    }
+    opened(bpf.ringBuffer(object.maps.get('events')!, () => read++))
+    turn()
+    await until(() => read === told)
+    expect(told).toBeGreaterThan(4000)
+    expect(turns).toBeGreaterThan(5)
+  })
+
   test('may be closed by its own callback, and outlives the handle of its map', async () => {
     const object = opened(await bpf.load({ elf: compile(SOURCE) }))
     const records: number[] = []

@@ -133,6 +133,11 @@ export const errorKinds = {
     doc: 'A trace would have to copy more of the kernel’s tables than it may.',
     hint: 'Trace a packet that does not come to this function, or make its tables smaller (max_sessions).'
   },
+  INKEV_ERR_NO_CAPTURE: {
+    status: 409,
+    doc: 'The function captures nothing.',
+    hint: 'Listen to one that does: a mirror with to = "capture".'
+  },
   INKEV_ERR_KERNEL: { status: 422, doc: 'The kernel refused a step.' },
   INKEV_ERR_VERIFIER: {
     status: 422,

@@ -161,8 +161,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
   }
 
   private async write(rows: [type: ResourceType, name: string, config: unknown][]): Promise<void> {
+    const written = this.store.write(rows.map(([table, key, value]) => ({ table, key, value })))
     for (const [type, name, config] of rows) this.emit('event', { event: config === undefined ? 'delete' : 'put', type, name })
-    await this.store.write(rows.map(([table, key, value]) => ({ table, key, value })))
+    await written
   }
 
   private async reconciled(): Promise<void> {

@@ -10,8 +10,9 @@ import { InkevError } from '../api/errors'
 
 export type Listen = { unix: string } | { host: string; port: number }
 
-/** May read; may change; may upload programs. `operate` includes `read`; `program` stands by itself. */
-export type Role = 'read' | 'operate' | 'program'
+/** May read; may change; may upload programs; may see what packets hold. `operate` includes `read`; the others stand by themselves. */
+export const ROLES = ['read', 'operate', 'program', 'capture'] as const
+export type Role = (typeof ROLES)[number]
 
 export interface Token {
   /** SHA-256 of the token, hex: the file holds no secret. */
@@ -56,7 +57,7 @@ export const USAGE = `usage: inkev-agent [options]
   --objects DIR         where the compiled functions are (default: beside the agent)
   --tls-cert FILE, --tls-key FILE   the agent's certificate and key (PEM)
   --tls-ca FILE         authority of the clients' certificates
-  --token-file FILE     JSON: [{"token_sha256": "<hex>", "roles": ["read", "operate", "program"]}]
+  --token-file FILE     JSON: [{"token_sha256": "<hex>", "roles": ["read", "operate", "program", "capture"]}]
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default: info)
   --teardown            remove everything that inkev has in the kernel, then end; a next start brings it back
   --help
@@ -147,7 +148,7 @@ function readTokens(path: string): Token[] {
 }
 
 function isToken({ token_sha256, roles }: Token): boolean {
-  return /^[0-9a-f]{64}$/.test(token_sha256) && Array.isArray(roles) && roles.every(role => ['read', 'operate', 'program'].includes(role))
+  return /^[0-9a-f]{64}$/.test(token_sha256) && Array.isArray(roles) && roles.every(role => ROLES.includes(role))
 }
 
 function read(path: string, option: string): string {

@@ -6,6 +6,7 @@ import type { Native } from '@inkev/native'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Network, NetworkFunction, Program, Stitch, WorkloadPort } from '../api/resources'
 import { Agent } from './agent'
+import { Captures } from './capture/captures'
 import { restDirectory } from './directory/directory'
 import { describeHost, hostFacts } from './host'
 import { Introspection } from './introspection'
@@ -65,6 +66,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   prober.on('change', () => reconciler.request())
   const agent = new Agent(store, ids, reconciler, desired, facts)
   const tracer = new Tracer(kernel, reconciler, ids)
+  const captures = new Captures(agent, kernel, reconciler, ids)
   const authorize = authorizer(options)
   const trusted = new WeakSet<object>()
   let ready = false
@@ -72,6 +74,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
     agent,
     introspection: new Introspection(kernel, reconciler, prober),
     tracer,
+    captures,
     host: () => describeHost(facts(), features),
     ready: () => ready,
     authorize: ({ raw }, role) => authorize(raw, role, trusted.has(raw)),
@@ -102,6 +105,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
       clearTimeout(settling)
       watch.close()
       prober.removeAllListeners('change')
+      captures.close()
       await close()
       await app.close()
       await Promise.all([reconciler.idle(), tracer.idle()])

@@ -33,6 +33,7 @@ describe('a fault of the agent itself', () => {
   const unable = {
     introspection: {} as never,
     tracer: {} as never,
+    captures: {} as never,
     host: () => {
       throw new TypeError('nothing is undefined')
     },

@@ -98,6 +98,12 @@ export function recordOf({ types }: ObjectSpec, name: string): RecordSpec | unde
   }
 }
 
+/** A codec of the structure of that name; undefined where the object has none. */
+export function recordCodec({ types }: ObjectSpec, name: string): Codec | undefined {
+  const index = types.findIndex(type => type.kind === 'struct' && type.name === name)
+  return index < 0 ? undefined : codecsOf(types)(index, `struct ${name}`)
+}
+
 /** The tags of a global variable. */
 export function variableTags({ types }: ObjectSpec, name: string): string[] {
   return tagsOf(

@@ -99,6 +99,12 @@ export interface Presence {
   addresses: string[]
 }
 
+/** A capture, as a listener is told of it. */
+export interface Capture {
+  /** Most bytes of a packet, from the Ethernet header on. */
+  snap_length: number
+}
+
 /** A fault in a configuration that its schema alone cannot see. `path` is dotted, as `interfaces.web.address`. */
 export interface Problem {
   path: string
@@ -130,6 +136,8 @@ export interface FunctionOptions<F extends TProperties> {
   image?(config: Static<TObject<F>>, surroundings: Surroundings): Image
   /** Sizes of maps that depend on the configuration, by map name. */
   sizes?(config: Static<TObject<F>>): Record<string, number>
+  /** What it writes down of packets (core/capture.h) for those who listen at the agent; undefined where its configuration asks for none. */
+  captures?(config: Static<TObject<F>>): Capture | undefined
   /** The code that runs, where it is not the catalogue's object of the kind's name. */
   object?: CodeObject
   /** Made by the agent for other resources, not offered as a function of its own (the bridge of a network). */

@@ -80,6 +80,8 @@ export interface TestedFunction {
   /** Bytes that the kernel has set aside for such a map. */
   memory(name: string): number
   counters(): Record<string, number>
+  /** What of it is in the kernel. */
+  readonly loaded: LoadedObject
   close(): void
 }
 
@@ -183,6 +185,10 @@ class Tested implements TestedFunction {
 
   counters(): Record<string, number> {
     return this.instance.counters()
+  }
+
+  get loaded(): LoadedObject {
+    return this.instance
   }
 
   close(): void {

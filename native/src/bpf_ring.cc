@@ -15,17 +15,23 @@ struct FreeRing {
 	}
 };
 
+// Programs may write as fast as they are read: after so many bytes the event loop has its turn.
+constexpr size_t kPassBytes = 256 << 10;
+
 // A ring buffer, and the records that one pass over it found.
 struct Ring {
 	Fd map; // its own, as the caller may close the map
 	std::unique_ptr<ring_buffer, FreeRing> ring;
 	std::vector<std::string> records;
+	size_t bytes = 0;
 
+	// A negative answer ends the pass behind this record.
 	static int keep(void *self, void *data, size_t size)
 	{
-		static_cast<Ring *>(self)->records.emplace_back(static_cast<const char *>(data),
-								size);
-		return 0;
+		Ring *ring = static_cast<Ring *>(self);
+		ring->records.emplace_back(static_cast<const char *>(data), size);
+		ring->bytes += size;
+		return ring->bytes < kPassBytes ? 0 : -1;
 	}
 };
 
@@ -44,6 +50,7 @@ Napi::Value watch_ring_buffer(const Napi::CallbackInfo &info)
 		ring_buffer__consume(ring->ring.get());
 		std::vector<std::string> records = std::move(ring->records);
 		ring->records.clear();
+		ring->bytes = 0;
 		for (const std::string &record : records)
 			if (open())
 				callback.Call(

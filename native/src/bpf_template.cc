@@ -351,6 +351,7 @@ static bool is_plain(bpf_map_type type)
 	case BPF_MAP_TYPE_PERCPU_ARRAY:
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LPM_TRIE:
+	case BPF_MAP_TYPE_RINGBUF:
 		return true;
 	default:
 		return false;

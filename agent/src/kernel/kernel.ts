@@ -14,6 +14,7 @@ import { LoadedObjects } from './loaded'
 import { Namespaces, type OwnedNamespaces } from './namespaces'
 import type { Objects } from './objects'
 import { Pins } from './pins'
+import { type Listener, type Listening, Rings } from './rings'
 import { Shadow } from './shadow'
 import { SharedMaps } from './shared'
 
@@ -31,6 +32,7 @@ export class Kernel {
   private readonly namespaces: Namespaces
   private readonly devices: Devices
   private readonly hooks: Hooks
+  private readonly rings: Rings
 
   /** `host` is a netlink socket in the host's namespace. */
   constructor(
@@ -48,6 +50,7 @@ export class Kernel {
     this.namespaces = new Namespaces(native.net, owned)
     this.devices = new Devices(native.net, host)
     this.hooks = new Hooks(native.bpf, pins)
+    this.rings = new Rings(native.bpf, this.loaded)
   }
 
   /** Takes over what an earlier agent left: it runs on as it is. False when that was laid out by another version, and had to be removed. */
@@ -59,6 +62,7 @@ export class Kernel {
     const fits = this.shared.fit()
     if (!fits) await this.removeAll()
     for (const key of this.loaded.remains()) this.loaded.unload(key)
+    for (const key of this.actual.objects.keys()) this.rings.adopt(key)
     this.observe()
     return fits
   }
@@ -140,6 +144,7 @@ export class Kernel {
         actual.objects.set(step.key, { ...actual.objects.get(step.key)!, stale: false })
         break
       case 'unload':
+        this.rings.end(step.key)
         this.loaded.unload(step.key)
         actual.objects.delete(step.key)
         actual.images.delete(step.key)
@@ -173,6 +178,11 @@ export class Kernel {
     return this.loaded.tables(key)
   }
 
+  /** Packets that an object captures, from now on; undefined where it does not run or captures nothing. */
+  listen(key: string, kind: FunctionKind, listener: Listener): Listening | undefined {
+    return this.rings.listen(key, this.objects.of(kind), listener)
+  }
+
   /** Throws where the kernel's verifier refuses a kind's code. */
   prove(kind: FunctionKind): Promise<void> {
     return this.loaded.prove(this.objects.of(kind))
@@ -191,6 +201,7 @@ export class Kernel {
 
   /** Lets go of the handles. What runs goes on. */
   close(): void {
+    this.rings.close()
     this.hooks.close()
     this.loaded.close()
     this.shared.close()
@@ -199,6 +210,7 @@ export class Kernel {
   private async load(wish: ObjectWish): Promise<void> {
     const { fact, kept, lost } = await this.loaded.load(wish)
     for (const message of lost) this.onLoss(wish.key, message)
+    this.rings.renew(wish.key, this.objects.get(wish.object))
     const before = this.actual.images.get(wish.key)
     this.actual.objects.set(wish.key, fact)
     this.actual.images.set(wish.key, new Map([...(before ?? [])].filter(([map]) => kept.includes(map))))
@@ -251,6 +263,7 @@ export class Kernel {
 
   private async removeAll(): Promise<void> {
     for (const key of this.hooks.find().keys()) this.hooks.detach(key)
+    this.rings.close()
     for (const key of this.actual.objects.keys()) this.loaded.unload(key)
     await this.shared.clear()
     for (const part of [this.actual.objects, this.actual.shared]) part.clear()

@@ -177,11 +177,11 @@ export class LoadedObjects {
   table(key: string, object: string, name: string): Entry[] | undefined {
     const map = this.running.get(key)?.maps.get(name)
     const spec = this.objects.get(object).spec.maps.get(name)
-    return map && spec && decodeEntries(spec, map.entries())
+    return map && spec?.key && decodeEntries(spec, map.entries())
   }
 
   tables(key: string): string[] {
-    return [...(this.running.get(key)?.maps.keys() ?? [])]
+    return [...(this.running.get(key)?.maps ?? [])].flatMap(([name, { info }]) => (info.keySize > 0 ? [name] : []))
   }
 
   close(): void {
@@ -325,7 +325,7 @@ function movesOf(
   const [moves, lost]: [Move[], string[]] = [[], []]
   for (const [name, to] of maps) {
     const from = before.maps.get(name)
-    if (!from || !written || kept.has(name) || written.has(name) || name === 'counters') continue
+    if (!from || !written || kept.has(name) || written.has(name) || name === 'counters' || from.info.type === 'ringbuf') continue
     try {
       moves.push({ name, from, to, bytes: sharedBytes(shapeInKernel(from), shapeOf(spec, spec.maps.get(name)!)) })
     } catch (error) {

@@ -2,12 +2,15 @@
 // The REST interface: routes that follow from the resources, each a line or two, and errors in one form.
 
 import swagger from '@fastify/swagger'
+import { group, optional, u32 } from '@inkev/bpf/catalogue/fields'
+import { validate } from '@inkev/bpf/catalogue/validate'
 import { type TObject, type TSchema, Type } from '@sinclair/typebox'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { InkevError } from '../../api/errors'
 import { errorBody, type Host, host as hostSchema, type ResourceType, resources, status } from '../../api/resources'
 import { traceAnswer, traceRequest } from '../../api/trace'
 import type { Agent, Change, Outcome } from '../agent'
+import type { Captures, Limits } from '../capture/captures'
 import type { Introspection } from '../introspection'
 import { metricsOf } from '../metrics'
 import { resourceKey } from '../model/desired'
@@ -22,6 +25,7 @@ export interface AppOptions {
   agent: Agent
   introspection: Introspection
   tracer: Pick<Tracer, 'trace'>
+  captures: Pick<Captures, 'listen'>
   host(): Host
   ready(): boolean
   /** Throws INKEV_ERR_UNAUTHENTICATED, INKEV_ERR_FORBIDDEN. */
@@ -45,7 +49,16 @@ const preconditions = Type.Object({
   'if-none-match': Type.Optional(Type.Literal('*', { description: 'The change is made only if there is no such object.' }))
 })
 
-export async function buildApp({ agent, introspection, tracer, host, ready, authorize, log }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({
+  agent,
+  introspection,
+  tracer,
+  captures,
+  host,
+  ready,
+  authorize,
+  log
+}: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: BODY_LIMIT,
     forceCloseConnections: true,
@@ -81,6 +94,7 @@ export async function buildApp({ agent, introspection, tracer, host, ready, auth
   topologyRoute(app, agent, introspection)
   eventsRoute(app, agent)
   traceRoute(app, tracer)
+  captureRoute(app, captures)
 
   const read = { config: { role: 'read' as const } }
   app.get('/v1/host', { ...read, schema: { summary: 'The host', tags: ['host'], response: { 200: hostSchema } } }, host)
@@ -285,6 +299,45 @@ function traceRoute(app: FastifyInstance, tracer: AppOptions['tracer']): void {
     response: { 200: traceAnswer, '4xx': errorBody, '5xx': errorBody }
   }
   app.post('/v1/trace', { config: { role: 'read' }, schema }, ({ body }) => tracer.trace(body))
+}
+
+const captureLimits = group({
+  packets: optional(u32({ doc: 'The capture ends after so many packets.', min: 1 })),
+  seconds: optional(u32({ doc: 'The capture ends after so many seconds.', min: 1, max: 1_000_000 }))
+})
+
+/** What packets hold is more than a reader of the configuration may see: hence a role of its own. */
+function captureRoute(app: FastifyInstance, captures: AppOptions['captures']): void {
+  const pcapng = { description: 'pcapng', content: { 'application/x-pcapng': { schema: Type.String({ format: 'binary' }) } } }
+  const schema = {
+    summary:
+      'The packets that a function captures, as they come, in the pcapng format: a stream until the client leaves; needs the role capture',
+    tags: ['functions'],
+    params: nameParameter,
+    querystring: captureLimits,
+    response: { 200: pcapng, '4xx': errorBody, '5xx': errorBody }
+  }
+  app.get<Named & { Querystring: Record<keyof Limits, string> }>(
+    '/v1/captures/:name',
+    { config: { role: 'capture' }, schema },
+    ({ params, query }, reply) => {
+      const leave = captures.listen(params.name, limitsOf(query), () => {
+        reply.hijack()
+        reply.raw.writeHead(200, { 'content-type': 'application/x-pcapng', 'cache-control': 'no-store' })
+        return reply.raw
+      })
+      reply.raw.on('close', leave)
+    }
+  )
+}
+
+/** Throws INKEV_ERR_SCHEMA. */
+function limitsOf(query: Record<string, string>): Limits {
+  const numbers = Object.entries(query).map(([name, text]) => [name, /^[0-9]+$/.test(text) ? Number(text) : text])
+  const { value, problems } = validate(captureLimits, Object.fromEntries(numbers))
+  const [first] = problems
+  if (first) throw new InkevError('INKEV_ERR_SCHEMA', `${first.path}: ${first.message}`, first.path, first.hint)
+  return value as Limits
 }
 
 /** Server-sent events: every change and every new status, until the client leaves. */

@@ -20,7 +20,8 @@ let close: (() => Promise<void>) | undefined
 
 const tokens = [
   { token_sha256: sha256('reader'), roles: ['read' as const] },
-  { token_sha256: sha256('operator'), roles: ['operate' as const] }
+  { token_sha256: sha256('operator'), roles: ['operate' as const] },
+  { token_sha256: sha256('analyst'), roles: ['capture' as const] }
 ]
 
 beforeAll(() => {
@@ -142,7 +143,10 @@ describe('with tokens', () => {
     ['reader', 'operate', 'INKEV_ERR_FORBIDDEN'],
     ['operator', 'read', 'ok'],
     ['operator', 'operate', 'ok'],
-    ['operator', 'program', 'INKEV_ERR_FORBIDDEN']
+    ['operator', 'program', 'INKEV_ERR_FORBIDDEN'],
+    ['operator', 'capture', 'INKEV_ERR_FORBIDDEN'],
+    ['analyst', 'capture', 'ok'],
+    ['analyst', 'read', 'INKEV_ERR_FORBIDDEN']
   ])('who shows %p and wants to %s gets %s', async (token, role, answer) => {
     const { port } = await serve({ tokens })
     expect(await ask({ port, path: `/${role}`, headers: token === undefined ? {} : bearer(token) })).toBe(answer)

@@ -5,9 +5,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { InkevError } from '../../api/errors'
-import type { Options, Role, Token } from '../options'
-
-const ROLES: Role[] = ['read', 'operate', 'program']
+import { type Options, ROLES, type Role, type Token } from '../options'
 
 /** Throws unless the caller has the role. `trusted` callers came by a way that the host itself guards: the unix socket. */
 export type Authorize = (request: IncomingMessage, role: Role, trusted: boolean) => void
@@ -24,7 +22,7 @@ export function authorizer({ tls, tokens }: Pick<Options, 'tls' | 'tokens'>): Au
 }
 
 /** A certificate's organizational units name its roles; without any it has all. */
-function rolesOfCertificate({ socket }: IncomingMessage): Role[] | undefined {
+function rolesOfCertificate({ socket }: IncomingMessage): readonly Role[] | undefined {
   if (!(socket as TLSSocket).authorized) return undefined
   const units = [(socket as TLSSocket).getPeerCertificate().subject?.OU ?? []].flat()
   const named = ROLES.filter(role => units.includes(role))

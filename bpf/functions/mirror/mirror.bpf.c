@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A mirror: packets pass, and copies of those that are chosen leave by another port. */
+/* A mirror: packets pass, and copies of those that are chosen leave by another port or are
+ * captured. */
 
 #include "mirror.gen.h"
 #include "graph.h"
 #include "flood.h"
+#include "capture.h"
 #include "packet.h"
 
 static __always_inline bool begins_alike(__be64 a, __be64 b, __u32 bits)
@@ -60,18 +62,29 @@ static __noinline bool is_chosen(struct __sk_buff *skb, __u32 port)
 	       has_chosen_headers(config, &packet, port);
 }
 
-static __noinline int send_copy(struct __sk_buff *skb)
+static __noinline int send_copy(struct __sk_buff *skb, __u32 port)
 {
+	const struct mirror_config *config = lookup_config();
 	union attachment to = stitch_at(MIRROR_PORT_COPY);
 	const struct host *self = lookup_host();
 	__u32 mark = skb->mark;
 
+	if (config && config->to == MIRROR_TO_CAPTURE) {
+		count(MIRROR_CHOSEN);
+		return write_down(skb, port, config->snap_length);
+	}
 	if (!self || to.kind == ATTACHED_NOTHING)
 		return 0;
 	count(MIRROR_CHOSEN);
 	copy_to(skb, self, to);
 	skb->mark = mark;
 	return 0;
+}
+
+/* Whether copies of this packet's kind would get anywhere. */
+static __always_inline bool is_on(const struct mirror_config *config)
+{
+	return config && config->enabled && (config->to == MIRROR_TO_PORT || is_captured());
 }
 
 INKEV_FUNCTION(mirror, skb)
@@ -82,10 +95,9 @@ INKEV_FUNCTION(mirror, skb)
 	if (unlikely(port == MIRROR_PORT_COPY))
 		return drop(skb, MIRROR_CAME_BACK);
 	port &= 1;
-	if (config && config->enabled &&
-	    (config->one_in <= 1 || bpf_get_prandom_u32() % config->one_in == 0) &&
+	if (is_on(config) && (config->one_in <= 1 || bpf_get_prandom_u32() % config->one_in == 0) &&
 	    is_chosen(skb, port))
-		send_copy(skb);
+		send_copy(skb, port);
 	return pass_through(skb, port);
 }
 

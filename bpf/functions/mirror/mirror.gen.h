@@ -20,6 +20,15 @@ enum mirror_counter {
 #define MIRROR_PORT_OUTSIDE 1
 #define MIRROR_PORT_COPY    2
 
+/*
+ * Where copies go: out by the port `copy`; or to whoever listens to `GET /v1/captures/<function>`
+ * of the agent, and nowhere while nobody does.
+ */
+enum mirror_to {
+	MIRROR_TO_PORT,
+	MIRROR_TO_CAPTURE,
+} __attribute__((packed));
+
 /* Which packets are chosen: `ingress` are those towards the inside, `egress` those from it. */
 enum mirror_direction {
 	MIRROR_DIRECTION_BOTH,
@@ -30,6 +39,13 @@ enum mirror_direction {
 struct mirror_config {
 	/* Whether copies are made. */
 	bool_t enabled;
+	/*
+	 * Where copies go: out by the port `copy`; or to whoever listens to `GET
+	 * /v1/captures/<function>` of the agent, and nowhere while nobody does.
+	 */
+	enum mirror_to to;
+	/* How many bytes of each packet a capture has, from its Ethernet header on. */
+	__u32 snap_length;
 	/*
 	 * Which packets are chosen: `ingress` are those towards the inside, `egress` those from it.
 	 */

@@ -4,6 +4,8 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { cidrContains } from '../../catalogue/addresses'
 import { validateConfig } from '../../catalogue/validate'
+import { SNAP_LENGTH_MAX } from '../../core/capture'
+import { readCaptures } from '../../testing/captures'
 import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
@@ -75,6 +77,48 @@ test('what comes in by the port copy is dropped', async () => {
   expect(tested.send(eth().arp(), { port: 'copy' })).toMatchObject({ went: 'nowhere', counted: { came_back: 1 } })
 })
 
+describe('a capture', () => {
+  const SNAP = 60
+
+  test('costs nothing and counts nothing while nobody listens', async () => {
+    await load({ to: 'capture' })
+    expect(copies(eth().ipv4().tcp(), 'inside')).toBe(false)
+  })
+
+  test('has the packets that are chosen, with their length, port and time', async () => {
+    await load({ to: 'capture', protocol: 'tcp', snap_length: SNAP })
+    const capture = readCaptures(tested)
+    const started = process.hrtime.bigint()
+    const [short, long] = [eth().ipv4().tcp(), eth().ipv6().tcp().payload('x'.repeat(900))]
+    expect([copies(short, 'inside'), copies(eth().ipv4().udp(), 'inside'), copies(long, 'outside')]).toEqual([true, false, true])
+    const packets = await capture.packets(2)
+    expect(packets.map(({ length, port }) => [length, port])).toEqual([
+      [short.bytes().length, 0],
+      [long.bytes().length, 1]
+    ])
+    expect(packets.map(({ bytes }) => bytes)).toEqual([short, long].map(frame => frame.bytes().subarray(0, SNAP)))
+    expect(packets.every(({ time }) => time >= started && time <= process.hrtime.bigint())).toBe(true)
+  })
+
+  test('has packets of every length, whole', async () => {
+    await load({ to: 'capture' })
+    const capture = readCaptures(tested)
+    const frames = [0, 50, 62, 63, 200, 464, 1000, 2000, 3000].map(length => eth().ipv4().udp().payload('x'.repeat(length)))
+    for (const frame of frames) copies(frame, 'inside')
+    expect((await capture.packets(frames.length)).map(({ bytes }) => bytes)).toEqual(frames.map(frame => frame.bytes()))
+  })
+
+  test('that is full loses packets, and says of which port; what is watched passes', async () => {
+    await load({ to: 'capture' })
+    const capture = readCaptures(tested, { read: false })
+    const frame = eth().ipv4().udp().payload('x'.repeat(2000))
+    let outcome = tested.send(frame, { port: 'outside' })
+    while (!outcome.counted.no_room) outcome = tested.send(frame, { port: 'outside' })
+    expect(outcome).toMatchObject({ went: 'port', port: 'inside', counted: { chosen: 1, no_room: 1 } })
+    expect(capture.lost().slice(0, 2)).toEqual([0n, 1n])
+  })
+})
+
 test('generated packets are chosen as by a model', async () => {
   await load({})
   const random = new Random(SEED)
@@ -116,6 +160,8 @@ describe('at plan', () => {
     ['ends of two IP versions', { local: '10.0.0.0/8', remote: '::/0' }, 'remote'],
     ['a port of no protocol', { port: 80 }, 'port'],
     ['a port of ICMP', { protocol: 'icmp', port: 80 }, 'port'],
+    ['a length of copies to a port', { snap_length: SNAP_LENGTH_MAX - 1 }, 'snap_length'],
+    ['a capture of no whole Ethernet header', { to: 'capture', snap_length: 13 }, 'snap_length'],
     ['a sampling rate of zero', { one_in: 0 }, 'one_in']
   ])('%s is refused, on its attribute', (_, config, path) => {
     expect(validateConfig(mirror, config).problems.map(problem => problem.path)).toEqual([path])

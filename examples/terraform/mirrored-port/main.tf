@@ -13,6 +13,8 @@
 #   +-------------------------------+   +------------------------+
 #
 # After `terraform apply`, on edge-2: ip netns exec collector tcpdump -ni any
+# Or without a collector: give "tap" `to = "capture"`, and on edge-1
+#   curl -sN --unix-socket AGENT_SOCKET http://localhost/v1/captures/tap | wireshark -k -i -
 # Try `-var watching=false`: the mirror stays, and costs next to nothing.
 
 terraform {
