@@ -130,7 +130,7 @@ export class Host extends Namespace {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
     return new Promise((resolve, reject) => {
-      const sent = request({ socketPath: this.socket, method, path, headers, timeout: READY_LIMIT_MS }, response => {
+      const sent = request({ socketPath: this.socket, agent: false, method, path, headers, timeout: READY_LIMIT_MS }, response => {
         let received = ''
         response.on('data', chunk => {
           received += chunk
