@@ -75,6 +75,14 @@ export async function fetchHttp(from: Namespace, address: string, port: number):
   return code === 7 ? 'refused' : 'no answer'
 }
 
+/** The different answers to `sessions` requests, each by a connection of its own; sorted, and `failed` among them where one has none. */
+export async function fetchRepeatedly(from: Namespace, address: string, port: number, sessions: number): Promise<string[]> {
+  const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}/`
+  const options = ['--silent', '--globoff', '--noproxy', '*', '--max-time', '2', '--header', 'Connection: close', '--write-out', '\n']
+  const { stdout } = await from.attempt(['curl', ...options, ...Array(sessions).fill(url)])
+  return [...new Set(stdout.trimEnd().split('\n'))].map(answer => answer || 'failed').sort()
+}
+
 /** Gigabits per second of one TCP stream. */
 export async function throughput(from: Namespace, to: Namespace, address: string, seconds = 2): Promise<number> {
   const server = to.start(['iperf3', '-s', '-1', '--forceflush'], { limit: seconds * 1000 + 20_000 })

@@ -117,7 +117,7 @@ resource "inkev_function" "frontend" {
     )
     health_checks = {
       for service in ["web", "web6"] : service => {
-        protocol = "http", path = "/", interval = "1s", timeout = "500ms", healthy_threshold = 1, unhealthy_threshold = 2
+        protocol = "http", path = "/", interval = "1s", timeout = "1s", healthy_threshold = 1, unhealthy_threshold = 2
       }
     }
     probe_ports = { edge-1 = { port = "probe" } }
