@@ -4,6 +4,7 @@
 import { InkevError } from '@inkev/agent/api/errors'
 import type { ResourceType } from '@inkev/agent/api/resources'
 import { type Desired, type HostFacts, noRows } from '@inkev/agent/src/model/desired'
+import { requireReach } from '@inkev/agent/src/model/reach'
 import { macOf } from '@inkev/agent/src/model/resolve'
 import { requirePortsInside, validate } from '@inkev/agent/src/model/validate'
 import { type Agent, AgentError, type Limits } from './agent'
@@ -113,6 +114,7 @@ function judge(host: string, rest: ResourceType, name: string, plans: Plans): vo
     const desired = plans as unknown as Desired
     validate(desired, facts, rest, name, undefined)
     if (rest === 'networks') requirePortsInside(desired, name)
+    requireReach(desired, rest, name)
   } catch (error) {
     if (!(error instanceof InkevError)) throw error
     const { code, hint, message, path } = error

@@ -98,6 +98,13 @@ export const loadBalancer = defineFunction('load_balancer', {
     backends: { web1: { service: 'web', address: '10.0.2.11' }, web2: { service: 'web', address: '10.0.2.12', weight: 2 } }
   },
   check: checkBalancer,
+  // Direct backends are found on the link, not by routers.
+  reaches: ({ services, backends }) =>
+    Object.fromEntries(
+      Object.entries(backends).flatMap(([name, { service, address }]) =>
+        services[service]?.mode === 'nat' ? [[`backends.${name}.address`, address]] : []
+      )
+    ),
   probes: balancerProbes,
   image: balancerImage,
   // Each direction of a session has an entry of its own.

@@ -2,7 +2,7 @@
 // The router: what an operator may say about it, and the tables by which router.bpf.c forwards.
 
 import type { Static, TObject } from '@sinclair/typebox'
-import { formatIp, linkLocal } from '../../catalogue/addresses'
+import { cidrOf, formatIp, linkLocal } from '../../catalogue/addresses'
 import { defineFunction } from '../../catalogue/define'
 import { bool, choice, cidr, duration, interfaceAddress, ip, mac, optional, table, text, u32 } from '../../catalogue/fields'
 import { checkRouter } from './check'
@@ -100,6 +100,10 @@ export const router = defineFunction('router', {
         { mac: each.mac, addresses: [...subnetsOf(each).map(formatIp), ...(each.ipv6 ? [linkLocal(each.mac)] : [])] }
       ])
     ),
+  leads: ({ interfaces, routes = {} }) => [
+    ...Object.values(interfaces).flatMap(({ address, ipv6_address }) => [address, ipv6_address].flatMap(own => (own ? [cidrOf(own)] : []))),
+    ...Object.values(routes).flatMap(({ type, destination }) => (type === 'unicast' ? [destination] : []))
+  ],
   image: routerImage,
   sizes: () => ({ next_hops: GROUPS_MAX * BUCKETS })
 })

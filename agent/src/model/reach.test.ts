@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses that a function in a chain sends packets on to: those that the gateway can never reach are refused, and whatever may have a way is taken.
+
+import { expect, test } from '@jest/globals'
+import type { InkevError } from '../../api/errors'
+import type { Desired, ResourceType } from './desired'
+import { requireReach } from './reach'
+
+const network = (third: number) => ({
+  vni: third,
+  subnets: { v4: { cidr: `10.0.${third}.0/24` }, v6: { cidr: `fd00:${third}::/64` } }
+})
+const interfaces = {
+  users: { address: '10.0.1.1/24', ipv6_address: 'fd00:1::1/64' },
+  servers: { address: '10.0.2.1/24', ipv6_address: 'fd00:2::1/64' }
+}
+const user = {
+  network: 'users',
+  netns: 'user',
+  ip_addresses: ['10.0.1.11'],
+  configure_addresses: true,
+  default_route: true,
+  chain: ['front']
+}
+const stitch = { a: { function: 'gateway', port: 'users' }, b: { network: 'users' } }
+
+interface Given {
+  address?: string
+  mode?: string
+  routes?: object
+  port?: object
+  stitches?: object
+  functions?: object
+}
+
+/** A user whose sessions `front` sends to one backend, by way of a router. */
+function desired({
+  address = '10.0.2.11',
+  mode = 'nat',
+  routes = {},
+  port = {},
+  stitches = { gw: stitch },
+  functions = {}
+}: Given): Desired {
+  const six = address.includes(':')
+  const front = {
+    load_balancer: {
+      services: { web: { address: six ? '2001:db8::10' : '203.0.113.10', port: 80, protocol: 'tcp', mode } },
+      backends: { web1: { service: 'web', address, weight: 1, drain: false } }
+    }
+  }
+  const rows = {
+    networks: { users: network(1), servers: network(2) },
+    peers: {},
+    endpoints: {},
+    ports: { user: { ...user, ...port } },
+    programs: {},
+    functions: { front, gateway: { router: { interfaces, routes } }, ...functions },
+    stitches
+  }
+  return Object.fromEntries(Object.entries(rows).map(([type, all]) => [type, new Map(Object.entries(all))])) as unknown as Desired
+}
+
+function fault(given: Given, type: ResourceType = 'functions', name = 'front'): [string | undefined, string] | undefined {
+  try {
+    requireReach(desired(given), type, name)
+    return undefined
+  } catch (error) {
+    const { path, message } = error as InkevError
+    return [path, message]
+  }
+}
+
+test('an address to which the gateway does not lead is refused, at the field that says it', () => {
+  expect(fault({ address: '10.9.9.9' })).toEqual([
+    'load_balancer.backends.web1.address',
+    '10.9.9.9 lies behind no interface and no route of gateway, the gateway of port user'
+  ])
+  expect(fault({ address: 'fd09::9' })?.[0]).toBe('load_balancer.backends.web1.address')
+})
+
+test.each([
+  ['ports', 'user', 'chain'],
+  ['stitches', 'gw', ''],
+  ['functions', 'gateway', '']
+] as const)('what completes such a picture among %s is refused, and names the field', (type, name, path) => {
+  expect(fault({ address: '10.9.9.9' }, type, name)).toEqual([
+    path,
+    expect.stringMatching(/^load_balancer.backends.web1.address of function front: 10.9.9.9 lies behind no interface/)
+  ])
+})
+
+const elsewhere = { address: '10.9.9.9' }
+test.each<[string, Given]>([
+  ['a network of the gateway', {}],
+  ['one of the other family', { address: 'fd00:2::11' }],
+  ['a route of the gateway', { ...elsewhere, routes: { far: { destination: '10.9.0.0/16', via: '10.0.2.9', type: 'unicast' } } }],
+  ['its default route', { ...elsewhere, routes: { all: { destination: '0.0.0.0/0', via: '10.0.2.9', type: 'unicast' } } }],
+  ['a gateway that is not there yet', { ...elsewhere, stitches: {} }],
+  [
+    'a gateway that is no function',
+    { ...elsewhere, functions: { gateway: { router: { interfaces: { users: { address: '10.0.1.2/24' } } } } } }
+  ],
+  ['a route of the workload', { ...elsewhere, port: { routes: { far: { destination: '203.0.113.0/24', via: '10.0.1.9' } } } }],
+  ['a workload that has its routes from elsewhere', { ...elsewhere, port: { configure_addresses: false } }],
+  ['another function behind it in the chain', { ...elsewhere, port: { chain: ['front', 'later'] } }],
+  ['the link, in mode direct', { ...elsewhere, mode: 'direct' }]
+])('an address that is reached by %s is taken', (_, given) => {
+  expect(fault(given)).toBeUndefined()
+})

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is refused beside all else that a run has planned so far, on the attribute that says it.
+
+import { expect, test } from '@jest/globals'
+import type { Agent } from './agent'
+import { errorDiagnostics } from './diagnostics'
+import { resources } from './resources/index'
+import type { Members } from './value'
+import { World } from './world'
+
+const hosts = ['edge-1']
+const front = (address: string) => ({
+  load_balancer: {
+    services: { web: { address: '203.0.113.10', port: 80, protocol: 'tcp', mode: 'nat' } },
+    backends: { web1: { service: 'web', address, weight: 1, drain: false } }
+  }
+})
+const user = {
+  network: 'users',
+  netns: 'user',
+  ip_addresses: ['10.0.1.11'],
+  configure_addresses: true,
+  default_route: true,
+  chain: ['front']
+}
+
+/** A run that has planned a user whose sessions `front` spreads, and a gateway to one network only. */
+function planned(): World {
+  const world = new World(new Map([['edge-1', {} as Agent]]))
+  const gateway = { router: { interfaces: { users: { address: '10.0.1.1/24' } } } }
+  world.intend('functions', { name: 'front', hosts, body: front('10.0.1.12') })
+  world.intend('functions', { name: 'gateway', hosts, body: gateway })
+  world.intend('networks', { name: 'users', hosts, body: { vni: 1, subnets: { v4: { cidr: '10.0.1.0/24' } } } })
+  world.intend('ports', { name: 'user', hosts, body: user })
+  world.intend('stitches', { name: 'gw', hosts, body: { a: { function: 'gateway', port: 'users' }, b: { network: 'users' } } })
+  return world
+}
+
+/** Summaries and details of what the plan of one more object is told. */
+function told(world: World, type: string, rest: 'functions' | 'ports', name: string, body: Members): [string, string][] {
+  try {
+    world.intend(rest, { name, hosts, body })
+    return []
+  } catch (error) {
+    return errorDiagnostics(error, resources[type]!.attributes).map(({ detail, summary }) => [summary, detail])
+  }
+}
+
+test('a backend that its clients’ gateway does not lead to is refused at its address', () => {
+  expect(told(planned(), 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([
+    [
+      'Invalid load_balancer.backends.web1.address',
+      expect.stringMatching(/^10\.9\.9\.9 lies behind no interface and no route of gateway, the gateway of port user\. Take/)
+    ]
+  ])
+})
+
+test('it is refused at the chain where the port is planned last', () => {
+  const world = planned()
+  world.forget('ports', 'user')
+  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([])
+  expect(told(world, 'inkev_port', 'ports', 'user', user)).toEqual([
+    ['Invalid chain', expect.stringContaining('load_balancer.backends.web1.address')]
+  ])
+})
