@@ -111,10 +111,11 @@ describe('a veth pair', () => {
   })
 })
 
-test('a vxlan device is in external mode, learns nothing, and takes port and MTU', () => {
+test('a vxlan device is in external mode, learns nothing, takes port and MTU, and keeps to RFC 7348', () => {
   left.netlink.createVxlan({ name: 'vx', port: 4790, mtu: 1400 })
   const details = ip(left, '-d', 'link', 'show', 'vx')
-  for (const word of ['external', 'nolearning', 'dstport 4790', 'mtu 1400']) expect(details).toContain(word)
+  for (const word of ['external', 'nolearning', 'dstport 4790', 'mtu 1400', 'srcport 49152 65535', ' udp6zerocsumrx'])
+    expect(details).toContain(word)
   expect(left.netlink.link('vx')!.kind).toBe('vxlan')
 })
 

@@ -292,7 +292,10 @@ export interface Netlink extends Handle {
   link(nameOrIndex: string | number): LinkState | undefined
   /** A veth pair; `peerNetns` is an open namespace in which the peer is born. Returns the near end's index. */
   createVeth(options: { name: string; peerName: string; peerNetns?: Netns; mac?: string; peerMac?: string; mtu?: number }): number
-  /** A vxlan device in external (collect metadata) mode, nolearning. */
+  /**
+   * A vxlan device in external (collect metadata) mode, nolearning. As RFC 7348 has it, it sends from dynamic ports (49152 and up), and takes
+   * packets without a UDP checksum over IPv6 too.
+   */
   createVxlan(options: { name: string; port: number; mtu?: number }): number
   /** A persistent tap without packet information; its user decides on the vnet header. */
   createTap(options: { name: string }): number

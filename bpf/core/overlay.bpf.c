@@ -10,21 +10,24 @@
 
 /* UDP source ports, by which the underlay spreads flows over its links (RFC 7348, section 5). */
 #define FLOW_PORT_FIRST 0xc000
-#define FLOW_PORTS	0x4000
+#define FLOW_PORT_LAST	0xffff
 
 #define AF_INET	 2
 #define AF_INET6 10
 
 /*
  * How packets get to a remote host, by its number: from the kernel's routes and neighbours. All
- * that is the same in the headers of each is written there once, and the IP checksum is the sum of
- * it.
+ * that is the same in the headers of each is written there once. The checksum, IPv4's own or UDP's
+ * over IPv6, is the sum of it.
  */
 struct path {
 	__u64 looked_up; /* in jiffies; 0: never */
 	ifindex_t ifindex;
 	__u32 mtu;
-	struct vxlan_headers headers;
+	union {
+		struct vxlan_headers headers;
+		struct vxlan_headers_ipv6 headers_ipv6;
+	};
 };
 
 struct {
@@ -79,6 +82,30 @@ static __always_inline struct vxlan_headers common_headers(const struct trip *tr
 	return headers;
 }
 
+static __always_inline struct vxlan_headers_ipv6
+common_headers_ipv6(const struct trip *trip, const struct bpf_fib_lookup *route)
+{
+	const struct host *self = trip->self;
+	const struct peer *peer = trip->peer;
+	struct vxlan_headers_ipv6 headers = {
+		.ethernet.type = bpf_htons(ETH_P_IPV6),
+		.ip.version = 6,
+		.ip.nexthdr = IPPROTO_UDP,
+		.ip.hop_limit = TUNNEL_TTL,
+		.udp.dest = self->vxlan_port,
+		.vxlan.flags = bpf_htonl(VXLAN_HAS_VNI),
+	};
+
+	*(ip_t *)(void *)&headers.ip.saddr = self->vtep;
+	*(ip_t *)(void *)&headers.ip.daddr = peer->vtep;
+	headers.udp.check = fold_sum(sum_pseudo_header(&self->vtep, &peer->vtep, IPPROTO_UDP, 0) +
+				     sum_words(&headers.udp, sizeof(headers.udp)) +
+				     sum_words(&headers.vxlan, sizeof(headers.vxlan)));
+	headers.ethernet.destination = *(const mac_t *)route->dmac;
+	headers.ethernet.source = *(const mac_t *)route->smac;
+	return headers;
+}
+
 /*
  * Asks the kernel's routes and neighbours anew. False if they have no answer yet. The lookup is
  * made as of a packet that came in by the replica device, since the kernel routes for those only
@@ -102,7 +129,10 @@ static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *tr
 		return false;
 	path->ifindex = route.ifindex;
 	path->mtu = route.mtu_result;
-	path->headers = common_headers(trip, &route);
+	if (has_ipv4_underlay(trip))
+		path->headers = common_headers(trip, &route);
+	else
+		path->headers_ipv6 = common_headers_ipv6(trip, &route);
 	path->looked_up = bpf_jiffies64();
 	return true;
 }
@@ -167,6 +197,17 @@ static __always_inline __u8 ecn_of(const struct inner_headers *inner)
 	return traffic_class & ECN_MASK;
 }
 
+/* The source port is the flow's, as the kernel's vxlan device chooses it: what the two send of one
+ * flow stays on one way. */
+static __always_inline port_t flow_port(struct __sk_buff *skb)
+{
+	__u32 hash = bpf_get_hash_recalc(skb);
+
+	hash ^= hash << 16;
+	return bpf_htons(FLOW_PORT_FIRST +
+			 ((__u64)hash * (FLOW_PORT_LAST - FLOW_PORT_FIRST) >> 32));
+}
+
 static __always_inline struct vxlan_headers
 make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_headers *inner)
 {
@@ -178,7 +219,7 @@ make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_
 	headers.ip.tot_len = bpf_htons(length);
 	headers.ip.check =
 		~fold_sum((__u64)headers.ip.check + headers.ip.tot_len + bpf_htons(headers.ip.tos));
-	headers.udp.source = bpf_htons(FLOW_PORT_FIRST + bpf_get_hash_recalc(skb) % FLOW_PORTS);
+	headers.udp.source = flow_port(skb);
 	headers.udp.len = bpf_htons(length - sizeof(struct iphdr));
 	headers.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT);
 	headers.inner = inner->ethernet;
@@ -187,6 +228,14 @@ make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_
 
 /* `looked_up`: the path is fresh from the kernel, so the packet goes through its neighbour table,
  * to keep the entry alive. */
+static __always_inline int depart(struct __sk_buff *skb, const struct trip *trip, bool looked_up)
+{
+	skb->mark = 0;
+	if (unlikely(looked_up))
+		return bpf_redirect_neigh(trip->path->ifindex, NULL, 0, 0);
+	return bpf_redirect(trip->path->ifindex, 0);
+}
+
 static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip *trip,
 				       const struct inner_headers *inner, bool looked_up)
 {
@@ -196,10 +245,104 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip 
 		return send_by_kernel(skb, trip);
 	if (unlikely(bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0)))
 		return drop(skb, CORE_NO_ROOM);
-	skb->mark = 0;
-	if (unlikely(looked_up))
-		return bpf_redirect_neigh(trip->path->ifindex, NULL, 0, 0);
-	return bpf_redirect(trip->path->ifindex, 0);
+	return depart(skb, trip, looked_up);
+}
+
+#define SUM_UNKNOWN (~0ULL)
+
+/* Frames with their transport header's first bytes. */
+struct frame_ipv4 {
+	struct ethernet ethernet;
+	struct iphdr ip;
+	struct udphdr udp;
+} __attribute__((packed, aligned(2)));
+
+struct frame_ipv6 {
+	struct ethernet ethernet;
+	struct ipv6hdr ip;
+	struct udphdr udp;
+} __attribute__((packed, aligned(2)));
+
+static __always_inline bool is_summed(protocol_t protocol, const struct udphdr *udp)
+{
+	return protocol == IPPROTO_TCP || (protocol == IPPROTO_UDP && udp->check);
+}
+
+/* As sum_frame(); the IPv4 header itself sums to nothing, and ICMP has no pseudo header. */
+static __always_inline __u64 sum_ipv4(struct __sk_buff *skb)
+{
+	struct frame_ipv4 buffer, *frame = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	__u64 pseudo;
+
+	if (!frame || frame->ip.version != 4 || frame->ip.ihl != 5 ||
+	    frame->ip.frag_off & bpf_htons(IP_MF | IP_OFFSET) ||
+	    skb->len != ETH_HLEN + bpf_ntohs(frame->ip.tot_len))
+		return SUM_UNKNOWN;
+	if (frame->ip.protocol == IPPROTO_ICMP)
+		return sum_words(&frame->ethernet, sizeof(frame->ethernet));
+	if (!is_summed(frame->ip.protocol, &frame->udp))
+		return SUM_UNKNOWN;
+	pseudo = (__u64)frame->ip.saddr + frame->ip.daddr + bpf_htonl(frame->ip.protocol) +
+		 bpf_htonl(skb->len - offsetof(struct frame_ipv4, udp));
+	return sum_words(&frame->ethernet, sizeof(frame->ethernet)) + (__u16)~fold_sum(pseudo);
+}
+
+/* As sum_frame(); the addresses are in the IPv6 header and in the pseudo header. */
+static __always_inline __u64 sum_ipv6(struct __sk_buff *skb)
+{
+	struct frame_ipv6 buffer, *frame = read_bytes(skb, 0, &buffer, sizeof(buffer));
+	__u64 pseudo;
+
+	if (!frame || frame->ip.version != 6 ||
+	    skb->len != offsetof(struct frame_ipv6, udp) + bpf_ntohs(frame->ip.payload_len) ||
+	    !(frame->ip.nexthdr == IPPROTO_ICMPV6 || is_summed(frame->ip.nexthdr, &frame->udp)))
+		return SUM_UNKNOWN;
+	pseudo = bpf_htonl(frame->ip.nexthdr) + (__u64)frame->ip.payload_len;
+	return sum_words(&frame->ethernet, sizeof(frame->ethernet)) +
+	       sum_words(&frame->ip, offsetof(struct ipv6hdr, saddr)) + (__u16)~fold_sum(pseudo);
+}
+
+/*
+ * The sum of all words of a frame, without a look at its payload: TCP, UDP and ICMP with their
+ * checksum and their pseudo header sum to nothing, or will when the kernel has completed a pending
+ * one. If the packet arrives damaged here, it arrives damaged there. SUM_UNKNOWN: a fragment, a
+ * packet that nothing sums up, or one that does not fill its frame.
+ */
+static __always_inline __u64 sum_frame(struct __sk_buff *skb, const struct inner_headers *inner)
+{
+	return inner->ethernet.type == bpf_htons(ETH_P_IP) ? sum_ipv4(skb) : sum_ipv6(skb);
+}
+
+/*
+ * UDP over IPv6 has a checksum, as plain Linux takes no VXLAN without one (RFC 6935 leaves it to
+ * the receiver). A train of segments needs one for each, which only the kernel's device can ask
+ * for.
+ */
+static __noinline int encapsulate_ipv6(struct __sk_buff *skb, const struct trip *trip,
+				       const struct inner_headers *inner, bool looked_up)
+{
+	__u64 sum = skb->gso_size ? SUM_UNKNOWN : sum_frame(skb, inner);
+	struct vxlan_headers_ipv6 headers;
+
+	if (sum == SUM_UNKNOWN)
+		return send_by_kernel(skb, trip);
+	__builtin_memcpy(&headers, &trip->path->headers_ipv6, sizeof(headers));
+	headers.ip.flow_lbl[0] = ecn_of(inner) << 4;
+	headers.ip.payload_len = bpf_htons(skb->len + VXLAN_OVERHEAD_IPV6 -
+					   sizeof(struct ethernet) - sizeof(struct ipv6hdr));
+	headers.udp.source = flow_port(skb);
+	headers.udp.len = headers.ip.payload_len;
+	headers.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT);
+	headers.inner = inner->ethernet;
+	sum += (__u64)headers.udp.check + headers.udp.source + 2 * headers.udp.len +
+	       headers.vxlan.vni;
+	headers.udp.check = ~fold_sum(sum) ?: 0xffff;
+	if (unlikely(bpf_skb_adjust_room(skb, VXLAN_OVERHEAD_IPV6, BPF_ADJ_ROOM_MAC,
+					 ENCAPSULATION_IPV6)))
+		return send_by_kernel(skb, trip);
+	if (unlikely(bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0)))
+		return drop(skb, CORE_NO_ROOM);
+	return depart(skb, trip, looked_up);
 }
 
 static __always_inline bool is_stale(const struct path *path)
@@ -224,8 +367,10 @@ static __always_inline int send(struct __sk_buff *skb, const struct trip *trip,
 		return send_back(skb, trip);
 	if (fit == TOO_BIG || fit == MALFORMED)
 		return drop(skb, fit == TOO_BIG ? CORE_TOO_BIG : CORE_MALFORMED);
-	if (unlikely(fit == FITS_IN_PIECES || !has_ipv4_underlay(trip)))
+	if (unlikely(fit == FITS_IN_PIECES))
 		return send_by_kernel(skb, trip);
+	if (unlikely(!has_ipv4_underlay(trip)))
+		return encapsulate_ipv6(skb, trip, inner, stale);
 	return encapsulate(skb, trip, inner, stale);
 }
 

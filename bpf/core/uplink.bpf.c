@@ -4,67 +4,119 @@
 #include <linux/if_packet.h>
 #include "tunnel.h"
 
-/*
- * The VXLAN packet at the uplink that this host can open by itself: for our address, whole, over
- * IPv4 without options, with IP inside, and without word of congestion, which would have to be
- * passed on. NULL: it is the kernel's, which may bring it to program `vxlan`.
- */
-static __always_inline const struct vxlan_headers *read_vxlan(struct __sk_buff *skb,
-							      const struct host *self)
-{
-	const struct vxlan_headers *headers;
+/* What the outer headers say of a VXLAN packet. */
+struct arrival {
+	ip_t remote;
+	vni_t vni;
+	__u16 overhead; /* bytes of the outer headers, from the outer IP header on */
+	bool_t summed;	/* UDP's checksum covers the packet */
+	struct ethernet inner;
+};
 
-	if (frame_start(skb) + sizeof(*headers) > frame_end(skb) && skb->len >= sizeof(*headers))
-		bpf_skb_pull_data(skb, sizeof(*headers));
-	headers = frame_start(skb);
-	if ((void *)(headers + 1) > frame_end(skb) || skb->pkt_type != PACKET_HOST ||
-	    skb->vlan_present)
-		return NULL;
-	if (headers->ethernet.type != bpf_htons(ETH_P_IP) || headers->ip.version != 4 ||
-	    headers->ip.ihl != 5 || headers->ip.protocol != IPPROTO_UDP ||
-	    headers->ip.frag_off & bpf_htons(IP_MF | IP_OFFSET))
-		return NULL;
-	if (headers->udp.dest != self->vxlan_port || headers->ip.daddr != self->vtep.word[3] ||
-	    !(headers->vxlan.flags & bpf_htonl(VXLAN_HAS_VNI)))
-		return NULL;
-	if ((headers->ip.tos & ECN_MASK) == ECN_CONGESTED)
-		return NULL;
-	if (!is_ip(&headers->inner))
-		return NULL;
-	return headers;
+/* The frame's first `size` bytes, a constant. NULL: it is shorter, or the kernel has no room. */
+static __always_inline const void *read_start(struct __sk_buff *skb, __u32 size)
+{
+	const void *start;
+
+	if (frame_start(skb) + size > frame_end(skb) && skb->len >= size)
+		bpf_skb_pull_data(skb, size);
+	start = frame_start(skb);
+	return start + size > frame_end(skb) ? NULL : start;
 }
 
-/* Takes the outer headers away, and tells the kernel what is inside. False: nothing has changed. */
-static __always_inline bool decapsulate(struct __sk_buff *skb, const struct ethernet *inner)
+/* What stands behind the outer IP header, of either family. False: it is none of our VXLAN. */
+static __always_inline bool read_udp(const struct udphdr *udp, const struct host *self,
+				     struct arrival *arrival)
+{
+	const struct vxlan_header *vxlan = (void *)(udp + 1);
+	const struct ethernet *inner = (void *)(vxlan + 1);
+
+	if (udp->dest != self->vxlan_port || !(vxlan->flags & bpf_htonl(VXLAN_HAS_VNI)) ||
+	    !is_ip(inner))
+		return false;
+	arrival->vni = bpf_ntohl(vxlan->vni) >> VXLAN_VNI_SHIFT;
+	arrival->summed = udp->check != 0;
+	arrival->inner = *inner;
+	return true;
+}
+
+static __always_inline bool read_ipv4(struct __sk_buff *skb, const struct host *self,
+				      struct arrival *arrival)
+{
+	const struct vxlan_headers *headers = read_start(skb, sizeof(*headers));
+
+	if (!headers || headers->ip.version != 4 || headers->ip.ihl != 5 ||
+	    headers->ip.protocol != IPPROTO_UDP ||
+	    headers->ip.frag_off & bpf_htons(IP_MF | IP_OFFSET) ||
+	    headers->ip.daddr != self->vtep.word[3] ||
+	    (headers->ip.tos & ECN_MASK) == ECN_CONGESTED)
+		return false;
+	arrival->remote = ip_of_ipv4(headers->ip.saddr);
+	arrival->overhead = VXLAN_OVERHEAD;
+	return read_udp(&headers->udp, self, arrival);
+}
+
+/* The kernel refuses UDP over IPv6 without a checksum, RFC 7348 (section 5) accepts it. */
+static __noinline bool read_ipv6(struct __sk_buff *skb, const struct host *self,
+				 struct arrival *arrival)
+{
+	const struct vxlan_headers_ipv6 *headers = read_start(skb, sizeof(*headers));
+
+	if (!headers || headers->ip.version != 6 || headers->ip.nexthdr != IPPROTO_UDP ||
+	    !ip_equals((const ip_t *)(const void *)&headers->ip.daddr, &self->vtep) ||
+	    (headers->ip.flow_lbl[0] >> 4 & ECN_MASK) == ECN_CONGESTED)
+		return false;
+	arrival->remote = *(const ip_t *)(const void *)&headers->ip.saddr;
+	arrival->overhead = VXLAN_OVERHEAD_IPV6;
+	return read_udp(&headers->udp, self, arrival);
+}
+
+/*
+ * Reads a VXLAN packet at the uplink that this host can open by itself: for our address, whole,
+ * without IP options or extension headers, with IP inside, and without word of congestion, which
+ * would have to be passed on. False: it is the kernel's, which may bring it to program `vxlan`.
+ */
+static __always_inline bool read_vxlan(struct __sk_buff *skb, const struct host *self,
+				       struct arrival *arrival)
+{
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return read_ipv4(skb, self, arrival);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) && read_ipv6(skb, self, arrival);
+}
+
+/*
+ * Takes the outer headers away, and tells the kernel what is inside, and that what a device has
+ * found of a checksum was about the outer one. False: nothing has changed.
+ */
+static __always_inline bool decapsulate(struct __sk_buff *skb, const struct arrival *arrival)
 {
 	__u64 flags = DECAPSULATION;
 
-	if (inner->type == bpf_htons(ETH_P_IPV6))
-		flags |= ADJ_ROOM_DECAP_L3_IPV6;
-	return !bpf_skb_adjust_room(skb, -(__s32)VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, flags);
+	flags |= arrival->inner.type == bpf_htons(ETH_P_IPV6) ? ADJ_ROOM_DECAP_L3_IPV6
+							      : ADJ_ROOM_DECAP_L3_IPV4;
+	if (unlikely(bpf_skb_adjust_room(skb, -(__s32)arrival->overhead, BPF_ADJ_ROOM_MAC, flags)))
+		return false;
+	if (arrival->summed)
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	return true;
 }
 
 SEC("tc") int uplink(struct __sk_buff *skb)
 {
 	const struct host *self = lookup_host();
-	const struct vxlan_headers *headers;
 	const struct tunnel *tunnel;
-	struct ethernet inner;
-	ip_t remote;
+	struct arrival arrival;
 
-	if (!self)
+	if (!self || !read_vxlan(skb, self, &arrival))
 		return TC_ACT_UNSPEC;
-	headers = read_vxlan(skb, self);
-	if (!headers)
-		return TC_ACT_UNSPEC;
-	remote = ip_of_ipv4(headers->ip.saddr);
-	tunnel = lookup_tunnel(bpf_ntohl(headers->vxlan.vni) >> VXLAN_VNI_SHIFT, &remote);
+	tunnel = lookup_tunnel(arrival.vni, &arrival.remote);
 	if (!tunnel || tunnel->by_kernel)
 		return TC_ACT_UNSPEC; /* a VXLAN of others, or not for here */
-	inner = headers->inner;
-	if (unlikely(!decapsulate(skb, &inner)))
+	if (unlikely(!decapsulate(skb, &arrival)))
 		return TC_ACT_UNSPEC; /* a train of datagrams: the kernel can */
-	if (unlikely(bpf_skb_store_bytes(skb, 0, &inner, sizeof(inner), 0)))
+	if (unlikely(bpf_skb_store_bytes(skb, 0, &arrival.inner, sizeof(arrival.inner), 0)))
 		return drop(skb, CORE_NO_ROOM);
 	begin(skb, 0, 0, tunnel->peer);
 	return leave(skb, read_attachment(&tunnel->network));

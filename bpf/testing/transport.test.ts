@@ -12,7 +12,7 @@ import { configure, makeNamespace, removeNamespaces, runIn } from './namespaces'
 import type { Network } from './network'
 import { parse } from './parse'
 import { bulk } from './traffic'
-import { join, joinNamespaces, twoHosts, UPLINK, VTEPS } from './underlay'
+import { join, joinNamespaces, twoHosts, UPLINK, VTEPS, VTEPS_IPV6 } from './underlay'
 import { Wire } from './wire'
 import { Workload } from './workload'
 
@@ -148,37 +148,84 @@ describe('between two hosts', () => {
   })
 
   test('the underlay may be IPv6', async () => {
-    const [near, far] = await hostsWithNetwork(['2001:db8::1', '2001:db8::2'])
+    const [near, far] = await hostsWithNetwork(VTEPS_IPV6)
     const [a, c] = [await near.addWorkload('a', place(1, 1430)), await far.addWorkload('c', place(3, 1430))]
     for (const address of c.ips) {
       expect(a.ping(address, { options: ['-s', '3000'] })).toBe(2)
       expect(await bulk(a.name, c.name, address)).toBeGreaterThan(1e8)
+      expect(await bulk(a.name, c.name, address, { datagrams: 1000 })).toBeGreaterThan(0)
     }
     expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1402'] })).toBe(2)
+  })
+
+  test.each([0, 1])('over IPv6, a packet that is too big draws an error that names the MTU, family %i', async family => {
+    const [near, far] = await hostsWithNetwork(VTEPS_IPV6)
+    const [a, c] = [await near.addWorkload('a', place(1, 1500)), await far.addWorkload('c', place(3, 1500))]
+    const address = c.ips[family]!
+    expect(a.ping(address)).toBe(2)
+    expect(a.ping(address, { options: ['-M', 'do', '-s', '1440'] })).toBe(0)
+    expect(a.run('ip', 'route', 'get', address)).toContain('mtu 1430')
+  })
+
+  test('over IPv6, every outer UDP checksum is right, and a flow has one source port whoever sends its packets', async () => {
+    const names = joinNamespaces(VTEPS_IPV6)
+    const netns = closing(native.net.openNetns(`/run/netns/${names[1]}`))
+    const net = closing(native.net.open(netns))
+    const uplink = closing(await Wire.at(netns, net.link(UPLINK)!.ifindex))
+    const hosts = [0, 1].map(async n => closing(await Host.create(names[n]!, VTEPS_IPV6[n]!, UPLINK)))
+    const [near, far] = await spanned((await Promise.all(hosts)) as [Host, Host])
+    const [a, c] = [await near.addWorkload('a', place(1, 1430)), await far.addWorkload('c', place(3, 1430))]
+    const byKernel = () => JSON.parse(runIn(names[0], 'ip', '-s', '-j', 'link', 'show', 'vxlan'))[0].stats64.tx.packets as number
+    for (const address of c.ips) a.ping(address)
+    const before = byKernel()
+    for (const address of c.ips) expect(a.ping(address, { count: 10 })).toBe(10)
+    expect(byKernel() - before).toBeLessThan(10)
+    await uplink.captured()
+    for (const address of c.ips) await bulk(a.name, c.name, address, { megabytes: 1 })
+    const ports = new Map<string, Set<number>>()
+    const sizes = new Set<string>()
+    for (const { gso_size, bytes } of await uplink.captured()) {
+      const { udp, vxlan } = parse(bytes, { unchecked: true })
+      if (!udp || !vxlan?.inner.tcp) continue
+      const flow = `${vxlan.inner.eth.type} ${vxlan.inner.tcp.sport}`
+      ports.set(flow, (ports.get(flow) ?? new Set()).add(udp.sport))
+      sizes.add(gso_size > 0 ? 'train' : 'one')
+    }
+    expect([...ports.values()].map(({ size }) => size)).toEqual([...ports].map(() => 1))
+    expect(sizes).toEqual(new Set(['train', 'one']))
+
+    runIn(names[0], 'ethtool', '-K', UPLINK, 'tx', 'off')
+    a.run('ethtool', '-K', 'eth0', 'tx', 'off')
+    await uplink.captured()
+    for (const address of c.ips) a.ping(address)
+    for (const address of c.ips)
+      for (const options of [{}, { datagrams: 999 }]) await bulk(a.name, c.name, address, { megabytes: 1, ...options })
+    const whole = (await uplink.captured()).filter(({ length }) => length < 2048).map(({ bytes }) => parse(bytes))
+    for (const header of ['icmp', 'icmpv6', 'tcp', 'udp'] as const) expect(whole.some(({ vxlan }) => vxlan?.inner[header])).toBe(true)
   })
 })
 
 /** A namespace with Linux's own vxlan device and bridge. */
-async function linuxSide(namespace: string, local: string, remote: string): Promise<[Workload, Workload]> {
+async function linuxSide(namespace: string, local: string, remote: string, mtu?: number): Promise<[Workload, Workload]> {
   configure(namespace, `link add vxlan100 type vxlan id 100 local ${local} remote ${remote} dstport 4789`, 'link add br0 type bridge')
   configure(namespace, 'link set vxlan100 master br0', 'link set vxlan100 up', 'link set br0 up')
   const netns = closing(native.net.openNetns(`/run/netns/${namespace}`))
   const net = closing(native.net.open(netns))
   const workloads = [
-    await Workload.create(`${namespace}-x`, { name: namespace, net }, place(3)),
-    await Workload.create(`${namespace}-y`, { name: namespace, net }, place(4))
+    await Workload.create(`${namespace}-x`, { name: namespace, net }, place(3, mtu)),
+    await Workload.create(`${namespace}-y`, { name: namespace, net }, place(4, mtu))
   ]
   for (const { hostIfindex } of workloads) net.setLink(hostIfindex, { master: net.link('br0')!.ifindex })
   return workloads.map(closing) as [Workload, Workload]
 }
 
 describe('with plain Linux on the far side', () => {
-  async function meetLinux(mtu?: number): Promise<{ a: Workload; x: Workload; y: Workload; far: string }> {
-    const [name, far] = joinNamespaces()
-    const host = closing(await Host.create(name, VTEPS[0], UPLINK))
+  async function meetLinux(mtu?: number, vteps = VTEPS, farMtu?: number): Promise<{ a: Workload; x: Workload; y: Workload; far: string }> {
+    const [name, far] = joinNamespaces(vteps)
+    const host = closing(await Host.create(name, vteps[0], UPLINK))
     const network = await host.addNetwork(100)
-    network.span(VTEPS[1])
-    const [x, y] = await linuxSide(far, VTEPS[1], VTEPS[0])
+    network.span(vteps[1])
+    const [x, y] = await linuxSide(far, vteps[1], vteps[0], farMtu)
     return { a: await network.addWorkload('a', place(1, mtu)), x, y, far }
   }
 
@@ -194,6 +241,19 @@ describe('with plain Linux on the far side', () => {
     const { a, x } = await meetLinux()
     for (const address of x.ips)
       for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { reverse })).toBeGreaterThan(1e8)
+  })
+
+  test('over IPv6, all goes both ways, summed by devices or by software', async () => {
+    const { a, x } = await meetLinux(1430, VTEPS_IPV6, 1430)
+    for (const offload of ['on', 'off']) {
+      for (const each of [a, x]) each.run('ethtool', '-K', 'eth0', 'tx', offload)
+      for (const options of [[], ['-s', '4000']]) {
+        for (const address of x.ips) expect(a.ping(address, { options })).toBe(2)
+        for (const address of a.ips) expect(x.ping(address, { options })).toBe(2)
+      }
+      for (const address of x.ips)
+        for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { megabytes: 10, reverse })).toBeGreaterThan(1e8)
+    }
   })
 
   test('a broadcast reaches every workload on the other side', async () => {

@@ -5,7 +5,8 @@ import { Host } from './host'
 import { configure, makeNamespace } from './namespaces'
 
 export const UPLINK = 'uplink'
-export const VTEPS = ['192.0.2.1', '192.0.2.2'] as const
+export const VTEPS: readonly [string, string] = ['192.0.2.1', '192.0.2.2']
+export const VTEPS_IPV6: readonly [string, string] = ['2001:db8::1', '2001:db8::2']
 
 interface End {
   namespace: string

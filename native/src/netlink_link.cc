@@ -7,7 +7,9 @@
 #include "value.h"
 #include "watch.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <netlink/route/link.h>
@@ -169,11 +171,15 @@ uint32_t Netlink::create_vxlan(const Napi::CallbackInfo &info)
 	Napi::Object options = to_object(info[0], "options");
 	std::string name = interface_name(options, "name");
 	LinkPointer link(rtnl_link_vxlan_alloc());
+	// RFC 7348, section 5: those of dynamic ports.
+	ifla_vxlan_port_range flow_ports = {htons(0xc000), htons(0xffff)};
 
 	rtnl_link_set_name(link.get(), name.c_str());
 	rtnl_link_vxlan_set_collect_metadata(link.get(), 1);
 	rtnl_link_vxlan_set_learning(link.get(), 0);
 	rtnl_link_vxlan_set_port(link.get(), to_number(options.Get("port"), "port"));
+	rtnl_link_vxlan_set_port_range(link.get(), &flow_ports);
+	rtnl_link_vxlan_set_udp_zero_csum6_rx(link.get(), 1);
 	set_mtu(link.get(), number_option(options, "mtu"));
 
 	return create_link("create vxlan device " + quoted(name), link.get());
