@@ -12,30 +12,41 @@ import type { HostFacts } from './model/desired'
 import type { Options } from './options'
 import { VERSION } from './version'
 
-/** Watches the uplink, which may go and come back; its MTU and VTEP stay those last seen. Throws INKEV_ERR_UPLINK_MISSING when it is not there at the start. */
+/** Watches the uplinks, which may go and come back; MTU and VTEP stay those last seen. Throws INKEV_ERR_UPLINK_MISSING when one is not there at the start. */
 export function hostFacts(
   netlink: Netlink,
   failing: HostFacts['failing'],
-  { name, uplink, vtep }: Pick<Options, 'name' | 'uplink' | 'vtep'>
+  { name, uplinks, vtep }: Pick<Options, 'name' | 'uplinks' | 'vtep'>
 ): () => HostFacts {
   const others = { name, hasNetns, failing, device: (device: string) => netlink.link(device) }
-  if (uplink === undefined) return () => others
-  const link = netlink.link(uplink)
-  if (!link) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} is no device of this host`)
-  const addresses = netlink.addresses(link.ifindex).map(({ address }) => address.split('/')[0]!)
-  if (vtep !== undefined && !addresses.includes(vtep))
-    throw new InkevError(
-      'INKEV_ERR_UPLINK_MISSING',
-      `--vtep ${vtep} is no address of ${uplink}, which has ${addresses.join(', ') || 'none'}`
-    )
-  const chosen = vtep ?? addresses.find(address => !/^(fe80:|127\.|::1$)/.test(address))
-  if (chosen === undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplink} has no address for the tunnel end`)
-  let { mtu } = link
-  return () => {
-    const now = netlink.link(uplink)
-    mtu = now?.mtu ?? mtu
-    return { ...others, uplink: { name: uplink, ifindex: now?.ifindex ?? 0, mtu, vtep: chosen } }
+  const missing = uplinks.find(uplink => !netlink.link(uplink))
+  if (missing !== undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${missing} is no device of this host`)
+  const [first, ...further] = uplinks
+  if (first === undefined) return () => others
+  const chosen = chooseVtep(netlink, uplinks, vtep)
+  const mtus = new Map<string, number>()
+  const look = (uplink: string) => {
+    const link = netlink.link(uplink)
+    if (link) mtus.set(uplink, link.mtu)
+    return { name: uplink, ifindex: link?.ifindex ?? 0 }
   }
+  uplinks.forEach(look)
+  return () => {
+    const [uplink, rest] = [look(first), further.map(look)]
+    return { ...others, uplink: { ...uplink, mtu: Math.min(...mtus.values()), vtep: chosen, ...(rest.length > 0 && { further: rest }) } }
+  }
+}
+
+/** One that all uplinks lead to may be an address of any device. */
+function chooseVtep(netlink: Netlink, uplinks: string[], vtep: string | undefined): string {
+  const addressesOf = (device: string) => netlink.addresses(netlink.link(device)!.ifindex).map(({ address }) => address.split('/')[0]!)
+  const eligible = (uplinks.length > 1 ? netlink.links().map(({ name }) => name) : uplinks).flatMap(addressesOf)
+  const place = uplinks.length > 1 ? 'this host' : uplinks[0]
+  if (vtep !== undefined && !eligible.includes(vtep))
+    throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--vtep ${vtep} is no address of ${place}, which has ${eligible.join(', ') || 'none'}`)
+  const chosen = vtep ?? addressesOf(uplinks[0]!).find(address => !/^(fe80:|127\.|::1$)/.test(address))
+  if (chosen === undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${uplinks[0]} has no address for the tunnel end`)
+  return chosen
 }
 
 export function describeHost({ name, uplink }: HostFacts, features: Features): Host {

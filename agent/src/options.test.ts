@@ -53,6 +53,7 @@ describe('the command line', () => {
     [['--listen', 'http://x'], 'INKEV_ERR_OPTION', /neither unix/],
     [['--listen', 'tcp://127.0.0.1:70000'], 'INKEV_ERR_OPTION', /no port number/],
     [['--vtep', '192.0.2.1'], 'INKEV_ERR_OPTION', /needs --uplink/],
+    [['--uplink', 'eth0', '--uplink', 'eth0'], 'INKEV_ERR_OPTION', /twice/],
     [['--tls-cert', '@pem'], 'INKEV_ERR_OPTION', /go together/],
     [['--token-file', '@none.json'], 'INKEV_ERR_OPTION', /cannot be read \(ENOENT\)/],
     [['--token-file', '@bad.json'], 'INKEV_ERR_OPTION', /not a JSON list/],

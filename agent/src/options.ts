@@ -30,7 +30,8 @@ export interface Tls {
 export interface Options {
   name: string
   listen: Listen[]
-  uplink?: string
+  /** Devices towards the other hosts, the first of which is shown; none: networks end at this host. */
+  uplinks: string[]
   vtep?: string
   bpffs: string
   state: string
@@ -49,8 +50,9 @@ export const USAGE = `usage: inkev-agent [options]
 
   --name NAME           name of this host (default: its host name)
   --listen ADDRESS      unix:/path/to/socket or tcp://address:port; may be repeated (default: unix:/run/inkev/agent.sock)
-  --uplink DEVICE       device towards the other hosts; without one, networks end at this host
-  --vtep ADDRESS        underlay address of this host's tunnel end (default: first address of the uplink)
+  --uplink DEVICE       device towards the other hosts; without one, networks end at this host; may be repeated: the kernel's routes spread flows
+  --vtep ADDRESS        underlay address of this host's tunnel end; with several uplinks, of any device, such as lo
+                        (default: first address of the first uplink)
   --vxlan-port PORT     UDP port of VXLAN (default: 4789)
   --bpffs DIR           a BPF file system, for what must outlive the agent (default: /sys/fs/bpf)
   --state DIR           where the desired state is kept (default: /var/lib/inkev)
@@ -66,7 +68,7 @@ export const USAGE = `usage: inkev-agent [options]
 const SPEC = {
   name: { type: 'string', default: hostname().split('.')[0]!.toLowerCase() },
   listen: { type: 'string', multiple: true, default: ['unix:/run/inkev/agent.sock'] as string[] },
-  uplink: { type: 'string' },
+  uplink: { type: 'string', multiple: true, default: [] as string[] },
   vtep: { type: 'string' },
   'vxlan-port': { type: 'string', default: '4789' },
   bpffs: { type: 'string', default: '/sys/fs/bpf' },
@@ -87,6 +89,7 @@ export function parseOptions(argv: string[]): Options | undefined {
   if (given.help) return undefined
   const options: Options = {
     name: given.name,
+    uplinks: given.uplink,
     listen: given.listen.map(parseListen),
     bpffs: given.bpffs,
     state: given.state,
@@ -94,14 +97,14 @@ export function parseOptions(argv: string[]): Options | undefined {
     vxlanPort: parsePort(given['vxlan-port'], '--vxlan-port'),
     logLevel: given['log-level'],
     teardown: given.teardown,
-    ...(given.uplink && { uplink: given.uplink }),
     ...(given.vtep && { vtep: given.vtep }),
     ...parseTls(given['tls-cert'], given['tls-key'], given['tls-ca']),
     ...(given['token-file'] && { tokens: readTokens(given['token-file']) })
   }
   if (!new RegExp(NAME_PATTERN).test(options.name)) throw new InkevError('INKEV_ERR_NAME', `--name ${options.name} is no name for a host`)
   if (!LOG_LEVELS.includes(options.logLevel)) throw wrong(`--log-level ${options.logLevel} is none of ${LOG_LEVELS.join(', ')}`)
-  if (options.vtep && !options.uplink) throw wrong('--vtep needs --uplink')
+  if (options.vtep && options.uplinks.length === 0) throw wrong('--vtep needs --uplink')
+  if (new Set(options.uplinks).size < options.uplinks.length) throw wrong('--uplink names a device twice')
   options.listen.forEach(listen => void requireCredentials(listen, options))
   return options
 }

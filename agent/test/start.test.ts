@@ -54,6 +54,12 @@ describe('an agent does not start', () => {
       ['--uplink', 'uplink', '--vtep', '192.0.2.99'],
       '--vtep 192.0.2.99 is no address of uplink, which has 192.0.2.1'
     ],
+    ['with a second uplink that is missing', ['--uplink', 'uplink', '--uplink', 'eth9'], '--uplink eth9 is no device of this host'],
+    [
+      'with a VTEP that is not the host’s',
+      ['--uplink', 'uplink', '--uplink', 'lo', '--vtep', '192.0.2.99'],
+      '--vtep 192.0.2.99 is no address of this host, which has 127.0.0.1'
+    ],
     ['with an uplink that has no address', ['--uplink', 'lo'], 'INKEV_ERR_UPLINK_MISSING'],
     ['on a directory that is no BPF file system', ['--bpffs', '/tmp'], '--bpffs /tmp is no BPF file system (INKEV_ERR_OPTION)'],
     ['without the compiled functions', ['--objects', '/tmp'], '/tmp/port.bpf.o cannot be used'],

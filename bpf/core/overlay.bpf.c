@@ -42,8 +42,14 @@ struct trip {
 	const struct host *self;
 	const struct peer *peer;
 	struct path *path;
-	vni_t vni;
+	ifindex_t ifindex;		 /* where it leaves */
+	struct bpf_redir_neigh next_hop; /* of family 0: that of the path's headers */
 };
+
+static __always_inline vni_t vni_of(const struct __sk_buff *skb)
+{
+	return skb->cb[4];
+}
 
 static __always_inline bool has_ipv4_underlay(const struct trip *trip)
 {
@@ -53,7 +59,7 @@ static __always_inline bool has_ipv4_underlay(const struct trip *trip)
 /* The kernel's vxlan device takes any frame, resolves neighbours and fragments what must be. */
 static __noinline int send_by_kernel(struct __sk_buff *skb, const struct trip *trip)
 {
-	if (!set_tunnel(skb, trip->self, trip->peer, trip->vni))
+	if (!set_tunnel(skb, trip->self, trip->peer, vni_of(skb)))
 		return drop(skb, CORE_NO_ROOM);
 	skb->mark = 0;
 	return bpf_redirect(trip->self->vxlan, 0);
@@ -106,15 +112,24 @@ common_headers_ipv6(const struct trip *trip, const struct bpf_fib_lookup *route)
 	return headers;
 }
 
+/* The source port is the flow's, as the kernel's vxlan device chooses it: what the two send of one
+ * flow stays on one way. */
+static __always_inline port_t flow_port(struct __sk_buff *skb)
+{
+	__u32 hash = bpf_get_hash_recalc(skb);
+
+	hash ^= hash << 16;
+	return bpf_htons(FLOW_PORT_FIRST +
+			 ((__u64)hash * (FLOW_PORT_LAST - FLOW_PORT_FIRST) >> 32));
+}
+
 /*
- * Asks the kernel's routes and neighbours anew. False if they have no answer yet. The lookup is
- * made as of a packet that came in by the replica device, since the kernel routes for those only
- * that have forwarding on, and the uplink need not.
+ * A question for the kernel's routes. It is asked as of a packet that came in by the replica
+ * device, since the kernel routes for those only that have forwarding on, and the uplink need not.
  */
-static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
+static __always_inline struct bpf_fib_lookup ask_route(const struct trip *trip)
 {
 	struct bpf_fib_lookup route = {.ifindex = trip->self->replica, .tot_len = 1};
-	struct path *path = trip->path;
 
 	if (has_ipv4_underlay(trip)) {
 		route.family = AF_INET;
@@ -125,7 +140,22 @@ static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *tr
 		*(ip_t *)route.ipv6_src = trip->self->vtep;
 		*(ip_t *)route.ipv6_dst = trip->peer->vtep;
 	}
-	if (bpf_fib_lookup(skb, &route, sizeof(route), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+	return route;
+}
+
+static __always_inline bool has_several_uplinks(const struct trip *trip)
+{
+	return trip->self->uplinks > 1;
+}
+
+/* Asks the kernel's routes and neighbours anew. False if they have no answer yet. */
+static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
+{
+	__u32 flags = has_several_uplinks(trip) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0;
+	struct bpf_fib_lookup route = ask_route(trip);
+	struct path *path = trip->path;
+
+	if (bpf_fib_lookup(skb, &route, sizeof(route), flags) != BPF_FIB_LKUP_RET_SUCCESS)
 		return false;
 	path->ifindex = route.ifindex;
 	path->mtu = route.mtu_result;
@@ -137,10 +167,44 @@ static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *tr
 	return true;
 }
 
-/* What an IP packet to that host may measure. */
-static __always_inline __u32 mtu_inside(const struct trip *trip)
+/*
+ * Where there are several uplinks, the kernel's routes say for each packet by which it leaves: what
+ * they choose for its flow, and no longer than the link is up. Its MTU; 0 if they have no answer.
+ */
+static __noinline __u32 look_up_uplink(struct __sk_buff *skb, struct trip *trip)
 {
-	return trip->path->mtu - (has_ipv4_underlay(trip) ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6);
+	struct bpf_fib_lookup route = ask_route(trip);
+
+	route.l4_protocol = IPPROTO_UDP;
+	route.sport = flow_port(skb);
+	route.dport = trip->self->vxlan_port;
+	if (bpf_fib_lookup(skb, &route, sizeof(route), BPF_FIB_LOOKUP_SKIP_NEIGH) !=
+	    BPF_FIB_LKUP_RET_SUCCESS)
+		return 0;
+	trip->ifindex = route.ifindex;
+	trip->next_hop.nh_family = route.family;
+	*(ip_t *)trip->next_hop.ipv6_nh = *(ip_t *)route.ipv6_dst;
+	return route.mtu_result;
+}
+
+/*
+ * Finds out where the packet leaves, and its MTU there; 0 if that is not known. `stale`: the path
+ * is too old to tell.
+ */
+static __always_inline __u32 find_way(struct __sk_buff *skb, struct trip *trip, bool stale)
+{
+	if (unlikely(stale && !look_up_path(skb, trip)))
+		return 0;
+	if (unlikely(has_several_uplinks(trip)))
+		return look_up_uplink(skb, trip);
+	trip->ifindex = trip->path->ifindex;
+	return trip->path->mtu;
+}
+
+/* What an IP packet to that host may measure where the underlay carries `mtu` bytes. */
+static __always_inline __u32 mtu_inside(const struct trip *trip, __u32 mtu)
+{
+	return mtu - (has_ipv4_underlay(trip) ? VXLAN_OVERHEAD : VXLAN_OVERHEAD_IPV6);
 }
 
 enum fit {
@@ -173,7 +237,7 @@ static __noinline enum fit fit_into(struct __sk_buff *skb, __u32 mtu)
 /* The answer comes back into the network as if the remote host had sent it. */
 static __always_inline int send_back(struct __sk_buff *skb, const struct trip *trip)
 {
-	const struct tunnel *tunnel = lookup_tunnel(trip->vni, &trip->peer->vtep);
+	const struct tunnel *tunnel = lookup_tunnel(vni_of(skb), &trip->peer->vtep);
 
 	if (!tunnel)
 		return drop(skb, CORE_TOO_BIG);
@@ -197,17 +261,6 @@ static __always_inline __u8 ecn_of(const struct inner_headers *inner)
 	return traffic_class & ECN_MASK;
 }
 
-/* The source port is the flow's, as the kernel's vxlan device chooses it: what the two send of one
- * flow stays on one way. */
-static __always_inline port_t flow_port(struct __sk_buff *skb)
-{
-	__u32 hash = bpf_get_hash_recalc(skb);
-
-	hash ^= hash << 16;
-	return bpf_htons(FLOW_PORT_FIRST +
-			 ((__u64)hash * (FLOW_PORT_LAST - FLOW_PORT_FIRST) >> 32));
-}
-
 static __always_inline struct vxlan_headers
 make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_headers *inner)
 {
@@ -221,7 +274,7 @@ make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_
 		~fold_sum((__u64)headers.ip.check + headers.ip.tot_len + bpf_htons(headers.ip.tos));
 	headers.udp.source = flow_port(skb);
 	headers.udp.len = bpf_htons(length - sizeof(struct iphdr));
-	headers.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT);
+	headers.vxlan.vni = bpf_htonl(vni_of(skb) << VXLAN_VNI_SHIFT);
 	headers.inner = inner->ethernet;
 	return headers;
 }
@@ -231,9 +284,12 @@ make_headers(struct __sk_buff *skb, const struct trip *trip, const struct inner_
 static __always_inline int depart(struct __sk_buff *skb, const struct trip *trip, bool looked_up)
 {
 	skb->mark = 0;
+	if (unlikely(trip->next_hop.nh_family))
+		return bpf_redirect_neigh(trip->ifindex, (void *)&trip->next_hop,
+					  sizeof(trip->next_hop), 0);
 	if (unlikely(looked_up))
-		return bpf_redirect_neigh(trip->path->ifindex, NULL, 0, 0);
-	return bpf_redirect(trip->path->ifindex, 0);
+		return bpf_redirect_neigh(trip->ifindex, NULL, 0, 0);
+	return bpf_redirect(trip->ifindex, 0);
 }
 
 static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip *trip,
@@ -332,7 +388,7 @@ static __noinline int encapsulate_ipv6(struct __sk_buff *skb, const struct trip 
 					   sizeof(struct ethernet) - sizeof(struct ipv6hdr));
 	headers.udp.source = flow_port(skb);
 	headers.udp.len = headers.ip.payload_len;
-	headers.vxlan.vni = bpf_htonl(trip->vni << VXLAN_VNI_SHIFT);
+	headers.vxlan.vni = bpf_htonl(vni_of(skb) << VXLAN_VNI_SHIFT);
 	headers.inner = inner->ethernet;
 	sum += (__u64)headers.udp.check + headers.udp.source + 2 * headers.udp.len +
 	       headers.vxlan.vni;
@@ -351,16 +407,16 @@ static __always_inline bool is_stale(const struct path *path)
 }
 
 /* An IP packet. */
-static __always_inline int send(struct __sk_buff *skb, const struct trip *trip,
+static __always_inline int send(struct __sk_buff *skb, struct trip *trip,
 				const struct inner_headers *inner)
 {
 	bool stale = is_stale(trip->path);
 	enum fit fit = FITS;
-	__u32 mtu;
+	__u32 mtu = find_way(skb, trip, stale);
 
-	if (unlikely(stale && !look_up_path(skb, trip)))
+	if (unlikely(!mtu))
 		return send_by_kernel(skb, trip);
-	mtu = mtu_inside(trip);
+	mtu = mtu_inside(trip, mtu);
 	if (unlikely(skb->gso_size || skb->len > mtu + ETH_HLEN))
 		fit = fit_into(skb, mtu);
 	if (fit == ANSWERED)
@@ -381,7 +437,6 @@ INKEV_FUNCTION(overlay, skb)
 		.self = lookup_host(),
 		.peer = bpf_map_lookup_elem(&peers, &number),
 		.path = bpf_map_lookup_elem(&paths, &number),
-		.vni = skb->cb[4],
 	};
 	struct inner_headers buffer, *inner;
 

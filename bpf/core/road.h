@@ -10,7 +10,7 @@
 /* This host. Written by the agent. */
 struct host {
 	ip_t vtep;
-	ifindex_t uplink;
+	__u32 uplinks;	   /* by how many devices other hosts are reached */
 	ifindex_t vxlan;   /* the kernel's vxlan device, in external mode */
 	ifindex_t replica; /* where copies are sent in, to come out at replica.bpf.c; forwarding is
 			      on there */

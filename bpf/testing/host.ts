@@ -44,12 +44,12 @@ export class Host {
     readonly net: Netlink
   ) {}
 
-  /** In the namespace `name`, where the device `uplink` has the address `vtep`. */
-  static async create(name: string, vtep: string, uplink: string): Promise<Host> {
+  /** In the namespace `name`, which has the address `vtep` and reaches other hosts by the devices `uplinks`. */
+  static async create(name: string, vtep: string, ...uplinks: string[]): Promise<Host> {
     const netns = native.net.openNetns(`/run/netns/${name}`)
     const host = new Host(name, vtep, netns, native.net.open(netns))
     await host.loadCore()
-    host.begin(host.net.link(uplink)!.ifindex)
+    host.begin(uplinks.map(uplink => host.net.link(uplink)!.ifindex))
     return host
   }
 
@@ -68,7 +68,7 @@ export class Host {
     }
   }
 
-  private begin(uplink: number): void {
+  private begin(uplinks: number[]): void {
     const { net } = this
     const vxlan = net.createVxlan({ name: 'vxlan', port: VXLAN_PORT, mtu: VXLAN_MTU })
     const replica = net.createVeth({ name: 'replica', peerName: 'replica-out', mtu: VXLAN_MTU })
@@ -76,11 +76,11 @@ export class Host {
     for (const device of ['vxlan', 'replica', 'replica-out']) net.sysctl(`ipv6/conf/${device}/disable_ipv6`, '1')
     for (const family of ['ipv4', 'ipv6']) net.sysctl(`${family}/conf/replica/forwarding`, '1')
     for (const ifindex of [vxlan, replica, replicaOut]) net.setLink(ifindex, { up: true })
-    this.table('host').put(0, { vtep: this.vtep, uplink, vxlan, replica, vxlan_port: VXLAN_PORT })
+    this.table('host').put(0, { vtep: this.vtep, uplinks: uplinks.length, vxlan, replica, vxlan_port: VXLAN_PORT })
     this.map('instances').putProgram(INSTANCE_OVERLAY, this.program('overlay'))
     this.map('instances').putProgram(INSTANCE_VLAN, this.program('vlan'))
     for (const port of [INSIDE, OUTSIDE]) this.stitch(INSTANCE_VLAN, port, { target: 0, kind: 'ATTACHED_CHAIN' })
-    this.attach(this.program('uplink'), uplink)
+    for (const uplink of uplinks) this.attach(this.program('uplink'), uplink)
     this.attach(this.program('uplink', 'vxlan'), vxlan)
     this.attach(this.program('replica'), replicaOut)
   }

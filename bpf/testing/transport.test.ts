@@ -301,3 +301,86 @@ test('the MTU of a narrow link in the underlay is learned, and told to the workl
   expect(a.run('ip', 'route', 'get', c.ips[0]!)).toContain('mtu 1350')
   expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1322'] })).toBe(2)
 })
+
+describe('with two uplinks', () => {
+  const SECOND = 'uplink2'
+  /** The far side's kernel sees a lost carrier within a second. */
+  const LINK_WATCH_MS = 1100
+  const FAMILIES = [
+    {
+      name: 'IPv4',
+      ends: ['203.0.113.1', '203.0.113.2'],
+      length: 32,
+      links: [
+        ['192.0.2.', 24],
+        ['198.51.100.', 24]
+      ]
+    },
+    {
+      name: 'IPv6',
+      ends: ['2001:db8::1', '2001:db8::2'],
+      length: 128,
+      links: [
+        ['fd00:1::', 64],
+        ['fd00:2::', 64]
+      ]
+    }
+  ] as const
+
+  test.each(FAMILIES)(
+    '$name: flows go by both, each by one; when one is down all go by the other, and by both again',
+    async ({ ends, length, links }) => {
+      const names = [makeNamespace(), makeNamespace()] as const
+      const devices = [UPLINK, SECOND]
+      const address = (link: number, n: number) => `${links[link]![0]}${n + 1}`
+      for (const [n, device] of devices.entries()) {
+        const end = (host: 0 | 1) => ({ namespace: names[host], device, address: `${address(n, host)}/${links[n]![1]}` })
+        join(end(0), end(1))
+      }
+      const hops = (host: number) => devices.map((device, n) => `nexthop via ${address(n, 1 - host)} dev ${device}`).join(' ')
+      for (const [n, name] of names.entries()) {
+        for (const family of ['ipv4', 'ipv6']) {
+          runIn(name, 'sysctl', '-qw', `net.${family}.fib_multipath_hash_policy=1`, `net.${family}.conf.all.ignore_routes_with_linkdown=1`)
+          for (const device of devices) runIn(name, 'sysctl', '-qw', `net.${family}.conf.${device}.ignore_routes_with_linkdown=1`)
+        }
+        for (const device of devices) runIn(name, 'sysctl', '-qw', `net.ipv6.conf.${device}.accept_dad=0`)
+        configure(name, 'link set lo up', `address add ${ends[n]}/${length} dev lo`)
+      }
+      const route = (host: number) => configure(names[host]!, `route replace ${ends[1 - host]}/${length} src ${ends[host]} ${hops(host)}`)
+      for (const host of [0, 1]) route(host)
+      const netns = closing(native.net.openNetns(`/run/netns/${names[1]}`))
+      const net = closing(native.net.open(netns))
+      const wires = await Promise.all(devices.map(async device => closing(await Wire.at(netns, net.link(device)!.ifindex))))
+      const hosts = [closing(await Host.create(names[0], ends[0], ...devices)), closing(await Host.create(names[1], ends[1], ...devices))]
+      const [near, far] = await spanned(hosts as [Host, Host])
+      const [a, c] = [await near.addWorkload('a', place(1, 1430)), await far.addWorkload('c', place(3, 1430))]
+
+      /** By which links the outer source ports of the flows of the workload go. */
+      const spread = async () => {
+        const flows = 'for port in {1000..1039}; do for again in 1 2 3; do echo > /dev/udp/10.2.0.3/$port; done; done'
+        a.run('bash', '-c', `${flows} 2>/dev/null; true`)
+        const ports = new Map<number, Set<string>>()
+        for (const [n, wire] of wires.entries())
+          for (const { bytes } of await wire.captured()) {
+            const { udp, vxlan } = parse(bytes, { unchecked: true })
+            if (udp && vxlan?.inner.udp) ports.set(udp.sport, (ports.get(udp.sport) ?? new Set()).add(devices[n]!))
+          }
+        expect([...ports.values()].every(({ size }) => size === 1)).toBe(true)
+        return [...new Set([...ports.values()].flatMap(links => [...links]))].toSorted()
+      }
+      expect(a.ping(c.ips[0]!, { count: 30 })).toBeGreaterThan(0)
+      expect(await spread()).toEqual(devices)
+      expect(await bulk(a.name, c.name, c.ips[0]!)).toBeGreaterThan(1e8)
+      configure(names[0], `link set ${devices[0]} down`)
+      expect(await spread()).toEqual([SECOND])
+      await sleep(LINK_WATCH_MS)
+      expect(a.ping(c.ips[0]!, { count: 20 })).toBe(20)
+      configure(names[0], `link set ${devices[0]} up`)
+      if (length === 128) configure(names[0], `address replace ${address(0, 0)}/64 dev ${UPLINK} nodad`)
+      await sleep(LINK_WATCH_MS)
+      route(0)
+      expect(await spread()).toEqual(devices)
+      expect(a.ping(c.ips[0]!, { count: 5 })).toBe(5)
+    }
+  )
+})

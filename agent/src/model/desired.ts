@@ -38,7 +38,8 @@ export function noRows<Row = never>(): { [type in keyof Desired]: Map<string, Ro
 export interface HostFacts {
   name: string
   /** Absent on a host whose networks end at it. */
-  uplink?: { name: string; ifindex: number; mtu: number; vtep: string }
+  /** `mtu` is the least of all uplinks; `further` are those beside the first. */
+  uplink?: { name: string; ifindex: number; mtu: number; vtep: string; further?: { name: string; ifindex: number }[] }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean
   /** What fails of what the function of a key wants watched: reasons by the keys of its kind. */

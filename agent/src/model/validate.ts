@@ -476,7 +476,8 @@ function requireNetns({ ports }: Desired, facts: HostFacts, name: string, { netn
 function requireInterface(desired: Desired, facts: HostFacts, user: string, device: string, path: string): void {
   const other = usersOfDevice(desired, device).find(key => key !== user) ?? segmentAt(desired, facts, device)
   if (other) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is used by ${other}`)
-  if (device === facts.uplink?.name) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is the uplink of host ${facts.name}`)
+  if ([facts.uplink, ...(facts.uplink?.further ?? [])].some(uplink => uplink?.name === device))
+    refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is the uplink of host ${facts.name}`)
   if (!facts.device(device)) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
 }
 

@@ -109,6 +109,7 @@ class Wirer {
     const devices = actual.devices
     return [
       ['core/uplink', facts.uplink?.ifindex, 'uplink', 'uplink'],
+      ...(facts.uplink?.further ?? []).map(({ name, ifindex }): Place => [`core/uplink-${name}`, ifindex, 'uplink', 'uplink']),
       [VXLAN, devices.get(VXLAN)?.ifindex, 'uplink', 'vxlan'],
       [REPLICA, devices.get(REPLICA)?.peer, 'replica', 'replica'],
       ...this.entrances()
@@ -164,9 +165,9 @@ class Wirer {
 
   private host(): Entry[] {
     const { facts, actual, vxlanPort } = this.input
-    const { vtep = '::', ifindex: uplink = 0 } = facts.uplink ?? {}
+    const { vtep = '::', further = [] } = facts.uplink ?? {}
     const index = (key: string) => actual.devices.get(key)?.ifindex ?? 0
-    return [{ key: 0, value: { vtep, uplink, vxlan: index(VXLAN), replica: index(REPLICA), vxlan_port: vxlanPort } }]
+    return [{ key: 0, value: { vtep, uplinks: 1 + further.length, vxlan: index(VXLAN), replica: index(REPLICA), vxlan_port: vxlanPort } }]
   }
 
   private peers(): Entry[] {
