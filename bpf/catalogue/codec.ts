@@ -115,7 +115,8 @@ function plain({ name, size, signed, bool }: IntType): Layout {
   return bool ? boolean(name) : integer(name, size, signed)
 }
 
-function isChar(types: CType[], index: number): boolean {
+/** Whether an array of this type is text. */
+export function isChar(types: CType[], index: number): boolean {
   const type = resolved(types, index)
   return type?.kind === 'int' && type.name === 'char'
 }

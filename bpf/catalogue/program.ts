@@ -3,6 +3,7 @@
 
 import { coreCounters } from '../core/core'
 import { type Codec, type MapSpec, type ObjectSpec, readObjectOf, recordOf, variableTags } from './btf'
+import { isChar } from './codec'
 import type { CodeObject, Entry, FunctionKind, Image, Problem, Value } from './define'
 import { type Elf, readElf } from './elf'
 import { group } from './fields'
@@ -221,6 +222,7 @@ function typedValue({ types }: ObjectSpec, index: number, text: string): Value {
   const target = resolved(types, index)
   if (isBool || (target?.kind === 'int' && target.bool)) return text === 'true' ? true : text === 'false' ? false : text
   if (target?.kind === 'int' && /^-?[0-9]+$/.test(text)) return BigInt(text)
+  if (target?.kind === 'array' && isChar(types, target.element)) return text
   return target?.kind === 'struct' || target?.kind === 'union' || target?.kind === 'array' ? parsed(text) : text
 }
 

@@ -97,7 +97,7 @@ export function now(): bigint {
   return process.hrtime.bigint()
 }
 
-/** Throws when the configuration is not valid. The objects must have been built: node bpf/build.mjs. */
+/** Of a kind, or of a user's program as readProgram() reads it. Throws when the configuration is not valid. The objects must have been built: node bpf/build.mjs. */
 export async function loadFunction(
   kind: FunctionKind,
   config: Record<string, unknown> = {},

@@ -90,11 +90,11 @@ export class Instance extends LoadedObject {
   /** Throws when the configuration is not valid. */
   static async create(kind: FunctionKind, config: Record<string, unknown>, placement: Placement): Promise<Instance> {
     const sizes = { ...placement.sizes, ...kind.sizes?.(validated(kind, config) as never) }
-    return new Instance(kind, placement.number, ...(await loadObject(kind.kind, { ...placement, sizes })))
+    return new Instance(kind, placement.number, ...(await loadObject(kind.kind, { ...placement, sizes }, kind.object?.elf)))
   }
 
   get entry(): Program {
-    return this.program(this.kind.kind)
+    return this.program(this.kind.object?.main ?? this.kind.kind)
   }
 
   /** Makes the maps hold what the configuration wants: puts, commits, deletes. */
@@ -146,13 +146,17 @@ export class Instance extends LoadedObject {
 }
 
 function validated(kind: FunctionKind, config: Record<string, unknown>): Record<string, unknown> {
-  const { config: valid, problems } = validateConfig(kind, config)
+  const isUsers = kind.object !== undefined
+  const { config: valid, problems } = isUsers ? { config, problems: kind.check?.(config as never) ?? [] } : validateConfig(kind, config)
   if (problems.length > 0) throw new Error(problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
   return valid
 }
 
-async function loadObject(name: string, { number, sizes = {}, share }: Placement): Promise<[BpfObject, ObjectSpec]> {
-  const elf = readFileSync(join(BUILD, `${name}.bpf.o`))
+async function loadObject(
+  name: string,
+  { number, sizes = {}, share }: Placement,
+  elf: Uint8Array = readFileSync(join(BUILD, `${name}.bpf.o`))
+): Promise<[BpfObject, ObjectSpec]> {
   const spec = readObject(elf)
   const known = (map: string) => spec.maps.has(map)
   const reuse = Object.fromEntries([...(share ?? [])].filter(([map]) => known(map)))
