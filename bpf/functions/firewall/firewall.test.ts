@@ -103,6 +103,24 @@ each('TCP over IPv%i', family => {
     expect(t.tcp('inside', 'A', { seq: 1002, ack: 5002 })).toMatchObject(passed('inside'))
   })
 
+  test('of a path whose other direction never passes here the handshake begins, and nothing else is let through', async () => {
+    const t = await traffic()
+    expect(t.tcp('inside', 'S', { seq: 1000 })).toMatchObject(passed('inside'))
+    expect(t.tcp('inside', 'A', { seq: 1001, ack: 5001 })).toMatchObject(dropped('invalid'))
+    expect(t.tcp('inside', 'PA', { seq: 1001, ack: 5001, payload: 4 })).toMatchObject(dropped('invalid'))
+    const replies = await traffic()
+    expect(replies.tcp('outside', 'SA', { seq: 5000, ack: 1001 })).toMatchObject(dropped('no_session'))
+  })
+
+  test('a session outlives a move of its far end to another MAC address', async () => {
+    const t = await traffic()
+    t.connect()
+    const moved = t.segment('outside', { flags: 'PA', seq: 5001, ack: 1001 }).payload(100).bytes()
+    moved.set([0x02, 0, 0, 0, 0x99, 0x99], 6)
+    expect(t.send('outside', moved)).toMatchObject(passed('outside'))
+    expect(t.tcp('inside', 'A', { seq: 1001, ack: 5101 })).toMatchObject(passed('inside'))
+  })
+
   test('a closed connection is opened again by a SYN, which the rules judge', async () => {
     const t = await traffic()
     t.connect()

@@ -104,6 +104,25 @@ describe.each(FAMILIES)('IPv%i', family => {
     expect(from('SA', 6000, 9001)).toEqual(heard)
   })
 
+  test('what comes late of a closed connection passes for four minutes, and is of none afterwards', async () => {
+    const tested = await load()
+    const to = (flags: string, seq: number, ack = 0) => left(out(tested, tcp(local, remote, 20_001, 80, flags, seq, ack)), 'outside')
+    const from = (flags: string, seq: number, ack = 0) => left(back(tested, tcp(remote, outside, 80, 20_001, flags, seq, ack)), 'inside')
+    to('S', 1000)
+    from('SA', 5000, 1001)
+    to('FA', 1001, 5001)
+    from('FA', 5001, 1002)
+    to('A', 1002, 5002)
+    age(tested, family, 200)
+    expect(from('FA', 5001, 1002)).toMatchObject({ dst: local, dport: 20_001 })
+    expect(to('A', 1002, 5002)).toMatchObject({ src: outside, sport: 20_001 })
+    age(tested, family, 41)
+    for (const flags of ['FA', 'A']) {
+      expect(from(flags, 5001, 1002)).toEqual({ no_mapping: 1 })
+      expect(to(flags, 1002, 5002)).toEqual({ no_session: 1 })
+    }
+  })
+
   test('a ping has a free identifier outside, and its reply the old one inside', async () => {
     const tested = await load()
     for (const id of [7, 20_003]) {
@@ -159,6 +178,19 @@ describe.each(FAMILIES)('IPv%i', family => {
     expect(left(back(tested, icmp(ip(remote, outside), 'unreachable').quote(udp(outside, remote, 9, 9))), 'inside')).toEqual({
       no_mapping: 1
     })
+  })
+
+  test('a tunnel behind that is too narrow is told of to the inside sender, with the length that it takes', async () => {
+    const tested = await load()
+    for (const frame of [udp(local, remote, 7, 53).payload(1400), tcp(local, remote, 7, 80, 'S').payload(1400)]) {
+      const sent = out(tested, frame)
+      const header = ip(`${remote}9`, outside)
+      const told = family === 4 ? header.icmp({ type: 3, code: 4, mtu: 1280 }) : header.icmpv6({ type: 2, mtu: 1280 })
+      const error = back(tested, told.quote(sent.bytes, 548))
+      expect(left(error, 'inside')).toMatchObject({ src: `${remote}9`, dst: local })
+      expect(error.parsed()).toMatchObject(family === 4 ? { icmp: { type: 3, code: 4, mtu: 1280 } } : { icmpv6: { type: 2, mtu: 1280 } })
+      expect(error.parsed().quoted).toEqual(frame.bytes().subarray(14, 14 + 548))
+    }
   })
 
   test('an ICMP error from inside, and the packet in it, are translated outwards', async () => {
