@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The example own-function: a user's program from its source to packets, changed while they flow, and back to nothing.
+// The example own-function: a user's programs from their sources to packets, one changed while they flow, and back to nothing.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,13 +10,14 @@ import { type KernelState, kernelState, whatIsLeft } from '../lab/kernel'
 import { Lab } from '../lab/lab'
 import type { Namespace } from '../lab/namespace'
 import { Terraform } from '../lab/terraform'
-import { ping, SteadyPing } from '../lab/traffic'
+import { fetchHttp, ping, SteadyPing, serveHttp } from '../lab/traffic'
 
 const BOB = { v4: '10.0.0.12', v6: 'fd00::12' }
 
 let lab: Lab
 let edge: Host
 let alice: Namespace
+let bob: Namespace
 let terraform: Terraform
 let before: KernelState
 
@@ -24,9 +25,10 @@ beforeAll(async () => {
   lab = await Lab.up({ hosts: 1 })
   edge = lab.host('edge-1')
   alice = edge.workload('alice')
+  bob = edge.workload('bob')
   before = await kernelState(lab)
   terraform = Terraform.ofExample('own-function', lab)
-  compile()
+  for (const name of ['quota', 'meter', 'rewriter', 'tagger']) compile(name)
   await terraform.init()
   await terraform.apply()
 })
@@ -34,23 +36,27 @@ beforeAll(async () => {
 afterAll(() => lab?.down())
 
 /** As the example's head says; with `changes` to the source first. */
-function compile(...changes: [from: string, to: string][]): void {
-  const path = join(terraform.folder, 'quota.bpf.c')
+function compile(name: string, ...changes: [from: string, to: string][]): void {
+  const path = join(terraform.folder, `${name}.bpf.c`)
   for (const [from, to] of changes) {
     const source = readFileSync(path, 'utf8')
     expect(source).toContain(from)
     writeFileSync(path, source.replace(from, to))
   }
-  writeFileSync(join(terraform.folder, 'quota.bpf.o'), compileProgram(readFileSync(path, 'utf8')))
+  writeFileSync(join(terraform.folder, `${name}.bpf.o`), compileProgram(readFileSync(path, 'utf8')))
 }
 
-async function counted(counter: string): Promise<number> {
-  return (await edge.request('GET', '/v1/functions/alice-quota/counters')).body[counter]
+async function counted(counter: string, name = 'alice-quota'): Promise<number> {
+  return (await edge.request('GET', `/v1/functions/${name}/counters`)).body[counter]
+}
+
+async function row(name: string, table: string, key: string | number) {
+  const { items } = (await edge.request('GET', `/v1/functions/${name}/tables/${table}`)).body
+  return items.find((item: { key: string | number }) => item.key === key)?.value
 }
 
 async function used(address: string): Promise<number> {
-  const { items } = (await edge.request('GET', '/v1/functions/alice-quota/tables/used')).body
-  return items.find(({ key }: { key: string }) => key === address)?.value ?? 0
+  return (await row('alice-quota', 'used', address)) ?? 0
 }
 
 describe('the example own-function', () => {
@@ -64,6 +70,29 @@ describe('the example own-function', () => {
     expect(await used(BOB.v4)).toBeGreaterThanOrEqual(2 * 84)
     expect(await used(BOB.v6)).toBeGreaterThanOrEqual(2 * 104)
     expect(await counted('over_quota')).toBe(0)
+  })
+
+  test('rewrites what is read from a web server, and nothing at another port', async () => {
+    const text = `${'.'.repeat(100_001)}damned`
+    const [web, other] = [await serveHttp(bob, 80, text), await serveHttp(bob, 8080, text)]
+    const end = async (address: string, port: number) => (await fetchHttp(alice, address, port)).slice(-7)
+    expect(await end(BOB.v6, 80)).toBe('.blamed')
+    expect(await end(BOB.v6, 8080)).toBe('.damned')
+    expect(await counted('replaced', 'courtesy')).toBe(1)
+    await web.stop()
+    await other.stop()
+  })
+
+  test('measures tenants, each in both directions', async () => {
+    const [first, second] = [await row('tenants', 'rates', 1), await row('tenants', 'rates', 2)]
+    expect(second.sent.bytes).toBeGreaterThan(200_000)
+    expect(first.got.bytes).toBe(second.sent.bytes)
+    expect(second.sent.peak_rate).toBeGreaterThan(0)
+  })
+
+  test('has no frame in its network without a tag', async () => {
+    expect(await counted('no_tag', 'red')).toBe(0)
+    expect(await counted('untagged', 'red')).toBeGreaterThan(0)
   })
 
   test('stops what goes beyond the quota, and nothing else', async () => {
@@ -95,6 +124,7 @@ describe('the example own-function', () => {
     const remembered = await used(BOB.v4)
     const steady = await SteadyPing.start(alice, BOB.v6)
     compile(
+      'quota',
       ['count(COUNTER(passed));', 'count(COUNTER(passed));\n\tif (skb->len > 1000)\n\t\tcount(COUNTER(long_ones));'],
       ['INKEV_DOC("Packets beyond a quota.");', 'INKEV_DOC("Packets beyond a quota.");\n\tinkev_counter long_ones;']
     )
@@ -112,12 +142,12 @@ describe('the example own-function', () => {
   })
 
   test('tells what the verifier said, with the line of the source, and goes on as it was', async () => {
-    compile(['bytes > *allowed', 'bytes > *allowed + *(allowed + 4096)'])
+    compile('quota', ['bytes > *allowed', 'bytes > *allowed + *(allowed + 4096)'])
     const { code, stderr } = await terraform.attempt(['apply', '-auto-approve'])
     expect(code).toBe(1)
     expect(stderr.replaceAll(/\s*│?\s+/g, ' ')).toMatch(/invalid access to map value.*own\.bpf\.c:\d+/)
     expect(await ping(alice, BOB.v4)).toBe(true)
-    compile(['bytes > *allowed + *(allowed + 4096)', 'bytes > *allowed'])
+    compile('quota', ['bytes > *allowed + *(allowed + 4096)', 'bytes > *allowed'])
     expect(await terraform.plan()).toMatchObject({ empty: true })
   })
 
