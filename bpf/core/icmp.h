@@ -159,7 +159,7 @@ static __always_inline __u32 quote_encapsulated(struct __sk_buff *skb, const str
 		quoted = sizeof(quote);
 	if (!quoted || bpf_skb_load_bytes(skb, L3_OFFSET, quote, quoted) ||
 	    !resize_packet(skb, L3_OFFSET + headers + quoted) ||
-	    bpf_skb_store_bytes(skb, L3_OFFSET + headers, quote, quoted, 0))
+	    bpf_skb_store_bytes(skb, L3_OFFSET + headers, quote, quoted, BPF_F_RECOMPUTE_CSUM))
 		return 0;
 	return quoted;
 }
@@ -270,6 +270,7 @@ static __always_inline bool is_echo_request(const struct packet *packet)
 	return is_icmp(packet) && (packet->fragment == LATER_FRAGMENT || packet->icmp_type == type);
 }
 
+/* Addresses that are exchanged add up to the same. */
 static __always_inline bool rewrite_echo_addresses(struct __sk_buff *skb,
 						   const struct packet *packet)
 {
@@ -281,16 +282,16 @@ static __always_inline bool rewrite_echo_addresses(struct __sk_buff *skb,
 		return !bpf_l3_csum_replace(skb, L3_OFFSET + offsetof(struct iphdr, check),
 					    bpf_htons(packet->ttl << 8), bpf_htons(ttl << 8), 2) &&
 		       !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct iphdr, ttl), &ttl,
-					    sizeof(ttl), BPF_F_RECOMPUTE_CSUM) &&
+					    sizeof(ttl), 0) &&
 		       !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct iphdr, saddr),
-					    addresses, sizeof(addresses), BPF_F_RECOMPUTE_CSUM);
+					    addresses, sizeof(addresses), 0);
 	} else {
 		ip_t addresses[2] = {packet->destination, packet->source};
 
 		return !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, hop_limit),
 					    &ttl, sizeof(ttl), BPF_F_RECOMPUTE_CSUM) &&
 		       !bpf_skb_store_bytes(skb, L3_OFFSET + offsetof(struct ipv6hdr, saddr),
-					    addresses, sizeof(addresses), BPF_F_RECOMPUTE_CSUM);
+					    addresses, sizeof(addresses), 0);
 	}
 }
 
@@ -307,5 +308,5 @@ static __always_inline bool rewrite_to_echo_reply(struct __sk_buff *skb,
 		return true;
 	return !bpf_l4_csum_replace(skb, checksum, bpf_htons(packet->icmp_type << 8),
 				    bpf_htons(type << 8), 2) &&
-	       !bpf_skb_store_bytes(skb, packet->l4, &type, sizeof(type), BPF_F_RECOMPUTE_CSUM);
+	       !bpf_skb_store_bytes(skb, packet->l4, &type, sizeof(type), 0);
 }

@@ -3,7 +3,6 @@
  * one. */
 #pragma once
 
-#include <bpf/bpf_core_read.h>
 #include "rewrite.h"
 
 /* The longest stretch that sum_bytes() adds up. */
@@ -65,30 +64,8 @@ __noinline __u16 sum_to_end(struct __sk_buff *skb, __u32 offset)
  * wire, all from csum_start to its end is summed up and the result is written at csum_offset. The
  * order stays when the packet is made into another one, and no helper is there to take it back. So
  * whoever writes a new packet over an old one uses resize_packet() or
- * neutralize_pending_checksum(). BTF finds these fields wherever the kernel has them.
+ * neutralize_pending_checksum().
  */
-struct sk_buff {
-	__u8 ip_summed : 2;
-	__u8 encapsulation : 1;
-	__u16 csum_start;
-	__u16 csum_offset;
-	unsigned char *head;
-	unsigned char *data;
-} __attribute__((preserve_access_index));
-
-/* What the kernel knows of the transport's checksum. */
-#define CHECKSUM_COMPLETE 2 /* the device has summed up all behind the Ethernet header */
-#define CHECKSUM_PARTIAL  3 /* pending */
-
-extern void *bpf_cast_to_kern_ctx(void *) __ksym;
-
-static __always_inline __u8 read_summed(struct __sk_buff *skb)
-{
-	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
-
-	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);
-}
-
 struct pending_checksum {
 	__u32 start;
 	__u32 field; /* offset from the start of the frame; 0: none is pending */

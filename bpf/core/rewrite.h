@@ -2,6 +2,7 @@
 /* Changes to a packet in place that keep it valid: link addresses, hop count, checksums. */
 #pragma once
 
+#include <bpf/bpf_core_read.h>
 #include "packet.h"
 
 /* Sums of 16-bit words in network order as RFC 1071 has them; a sum may be folded late. */
@@ -26,6 +27,44 @@ static __always_inline __u64 sum_words(const void *header, __u32 size)
 	return sum;
 }
 
+/* What a packet is to the kernel: BTF finds these fields wherever it has them. */
+struct sk_buff {
+	__u8 ip_summed : 2;
+	__u8 encapsulation : 1;
+	__u16 csum_start;
+	__u16 csum_offset;
+	unsigned char *head;
+	unsigned char *data;
+} __attribute__((preserve_access_index));
+
+/* What the kernel knows of the transport's checksum. */
+#define CHECKSUM_COMPLETE 2 /* the device has summed up all behind the Ethernet header */
+#define CHECKSUM_PARTIAL  3 /* pending */
+
+extern void *bpf_cast_to_kern_ctx(void *) __ksym;
+
+static __always_inline __u8 read_summed(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return BPF_CORE_READ_BITFIELD(kernel_skb, ip_summed);
+}
+
+/*
+ * To be told what a sum over all behind the Ethernet header gains by bytes that have been changed
+ * there, else a receiver on this host finds the device's sum wrong: it sums up anew, and the kernel
+ * logs a failure of the hardware. Helpers do the same with BPF_F_RECOMPUTE_CSUM, which is never for
+ * the Ethernet header. A change that a checksum of the packet itself takes up is none to the sum:
+ * so with all of IPv4's header, and with what bpf_l3_csum_replace() and bpf_l4_csum_replace() are
+ * told of. Redirects keep the sum. It ends on a wire, in the kernel's vxlan device, and where
+ * bpf_skb_change_tail() gives the packet another length.
+ */
+static __always_inline void note_change(struct __sk_buff *skb, __u64 change)
+{
+	if (unlikely(read_summed(skb) == CHECKSUM_COMPLETE))
+		bpf_csum_update(skb, fold_sum(change));
+}
+
 /* The pseudo header of TCP, UDP and ICMPv6 over `length` bytes. */
 static __always_inline __u64 sum_pseudo_header(const ip_t *source, const ip_t *destination,
 					       protocol_t protocol, __u32 length)
@@ -38,10 +77,7 @@ static __always_inline __u64 sum_pseudo_header(const ip_t *source, const ip_t *d
 	       sum_words(destination, sizeof(*destination));
 }
 
-/*
- * Overwrites the packet from its first byte on. What the device has summed up of it
- * (CHECKSUM_COMPLETE) begins behind the Ethernet header.
- */
+/* Overwrites the packet from its first byte on. */
 static __always_inline bool store_frame(struct __sk_buff *skb, const void *frame, __u32 size)
 {
 	return !bpf_skb_store_bytes(skb, 0, frame, ETH_HLEN, 0) &&

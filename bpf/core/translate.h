@@ -181,8 +181,7 @@ __noinline bool rewrite_end(struct __sk_buff *skb, struct packet *packet, __u32 
 					has_pseudo_header(packet) ? change : 0,
 					summed == CHECKSUM_PARTIAL, &sum))
 		return false;
-	if (unlikely(summed == CHECKSUM_COMPLETE))
-		bpf_csum_update(skb, fold_sum(sum));
+	note_change(skb, sum);
 	if (end == SOURCE)
 		packet->source = now.address;
 	else

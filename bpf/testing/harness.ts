@@ -9,7 +9,7 @@ import { noteCounted } from './counted'
 import { Frame } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { type Parsed, type ParseOptions, parse } from './parse'
-import { type Context, decodeContext, encodeContext } from './skb'
+import { type Context, decodeContext, decodePriority, encodeContext } from './skb'
 
 /** TC_ACT_SHOT and TC_ACT_REDIRECT. */
 const VERDICTS: Record<number, 'nowhere' | 'device'> = { 2: 'nowhere', 7: 'device' }
@@ -43,8 +43,6 @@ export interface Arrival {
   mark?: number
   /** A train of segments: bytes of payload in each. */
   gso_size?: number
-  /** A device has summed the packet up (CHECKSUM_COMPLETE): throws where that sum is wrong afterwards. */
-  summed?: boolean
   /** An IP packet that has come out of a tunnel from another host of this machine. */
   decapsulated?: boolean
 }
@@ -66,6 +64,7 @@ export interface Outcome extends Context {
 }
 
 export interface TestedFunction {
+  /** As of a device that has summed the packet up (CHECKSUM_COMPLETE): throws EBADMSG where that sum is wrong afterwards. */
   send(frame: Frame | Uint8Array, arrival?: Arrival): Outcome
   /** Nanoseconds per run, the probe included. Every run finds the frame as the last one has left it. */
   measure(frame: Frame | Uint8Array, arrival?: Arrival, repeat?: number): number
@@ -136,21 +135,18 @@ class Tested implements TestedFunction {
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
     const before = this.instance.rawCounters()
-    const entry = arrival.decapsulated ? this.starter.program('decapsulated') : this.instance.entry
-    const { verdict, data, context } = entry.testRun({
-      data: bytesOf(frame),
-      context: this.contextOf(arrival),
-      summed: arrival.summed === true
-    })
-    const decoded = decodeContext(context)
+    const entry = this.starter.program(arrival.decapsulated ? 'decapsulated' : 'summed')
+    const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed: true })
+    const decoded = decodeContext(run.context)
+    const data = run.data.subarray(0, run.data.length - decodePriority(run.context))
     const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))
     return {
-      ...this.ending(verdict, decoded),
+      ...this.ending(run.verdict, decoded),
       ...decoded,
       counted,
       bytes: data,
-      verdict,
+      verdict: run.verdict,
       parsed: options => parse(data, options)
     }
   }

@@ -25,3 +25,8 @@ export function encodeContext({ cb, mark, gso_size }: Context & { gso_size: numb
 export function decodeContext(context: Buffer): Context {
   return { cb: Array.from({ length: 5 }, (_, n) => context.readUInt32LE(CB + 4 * n)), mark: context.readUInt32LE(MARK) }
 }
+
+/** What the program has left in the field that encodeContext() sets to cb[0]. */
+export function decodePriority(context: Buffer): number {
+  return context.readUInt32LE(PRIORITY)
+}

@@ -196,26 +196,6 @@ describe.each([
     }
   })
 
-  test('what a device has summed up of a packet stays right in all that is rewritten', () => {
-    const summed = (side: Side, frame: Frame | Uint8Array) => balancer.send(frame, { port: side, summed: true })
-    const ends = endsOf(summed(from, tcp(web)))
-    const replied = summed(other(from), tcp(turned(ends), 'SA').payload('page'))
-    const asked = fragments(udp(dns).payload(3000), 1200).map(piece => summed(from, piece))
-    const [type, icmp] = family === 4 ? [3, 'icmp' as const] : [1, 'icmpv6' as const]
-    const told = [
-      summed(from, ip({ src: router, dst: virtual })[icmp]({ type }).quote(replied.bytes)),
-      summed(
-        other(from),
-        ip({ src: addressesOf(asked[0]!).dst, dst: client })
-          [icmp]({ type })
-          .quote(asked[0]!.bytes)
-      )
-    ]
-    for (const outcome of [replied, ...asked, ...told]) expect(outcome.went).toBe('port')
-    expect(told.map(({ counted }) => counted)).toEqual([{ errors_translated: 1 }, { errors_translated: 1 }])
-    if (family === 4) expect(summed(from, ip(dns).udp({ sport: 40_000, dport: 53, checksum: 0 }).payload('question')).went).toBe('port')
-  })
-
   test('an error that belongs to no session is dropped if it is for a virtual address, and passes else', () => {
     const icmp = family === 4 ? 'icmp' : 'icmpv6'
     const error = (dst: string) =>

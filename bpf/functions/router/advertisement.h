@@ -111,6 +111,5 @@ static __always_inline bool rewrite_to_router_advertisement(struct __sk_buff *sk
 	reply.checksum =
 		~fold_sum(sum_pseudo_header(&from, &to, IPPROTO_ICMPV6, ADVERTISEMENT_LENGTH) +
 			  sum_words((__u8 *)&reply + ADVERTISEMENT_OFFSET, ADVERTISEMENT_LENGTH));
-	return resize_packet(skb, sizeof(reply)) &&
-	       !bpf_skb_store_bytes(skb, 0, &reply, sizeof(reply), BPF_F_RECOMPUTE_CSUM);
+	return resize_packet(skb, sizeof(reply)) && store_frame(skb, &reply, sizeof(reply));
 }

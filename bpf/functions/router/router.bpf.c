@@ -18,6 +18,7 @@ static __always_inline bool rewrite(struct __sk_buff *skb, const struct way *way
 		ip->check = fold_sum((__u64)ip->check + bpf_htons(0x0100));
 	} else {
 		ip6->hop_limit--;
+		note_change(skb, (__u16)~bpf_htons(0x0001));
 	}
 	ethernet->destination = way->destination_mac;
 	ethernet->source = way->source_mac;

@@ -470,6 +470,16 @@ describe('neighbour discovery', () => {
     )
   })
 
+  test('a solicitation as long as its answer, with what a device has summed up, is answered', () => {
+    const solicitation = eth({ src: MACS.eve, dst: '33:33:00:00:00:02' })
+      .ipv6({ src: 'fe80::66', dst: 'ff02::2', hop_limit: 255 })
+      .icmpv6({ type: 133 })
+      .payload(56)
+    const outcome = tested.send(solicitation, { port: 'db' })
+    expect(outcome.bytes).toHaveLength(solicitation.bytes().length)
+    expect(outcome.parsed().icmpv6).toMatchObject({ type: 134 })
+  })
+
   test('an advertisement sends hosts to DHCPv6 where that is wanted', () => {
     const solicitation = eth({ src: MACS.eve, dst: '33:33:00:00:00:02' })
       .ipv6({ src: 'fe80::66', dst: 'ff02::2', hop_limit: 255 })
