@@ -14,14 +14,14 @@
 // protocol_t                               'tcp' or a number
 // enum firewall_action { FIREWALL_ACTION_DENY }   'deny': without the enum's own name where it begins with it; a number is taken too
 // char[]                                   text
-// other arrays                             list; a shorter one is filled up with zeros, Uint8Array is taken too
+// other arrays                             list; a shorter one is filled up with zeros, Uint8Array, Uint16Array and Uint32Array are taken too
 // struct                                   record; members of anonymous structs and unions are its own
 // union                                    written: exactly one of its members; read: its first member, as C initialises it
 //
 // Members named `reserved` or `padding` (also with a number), spin locks and timers are not part of the value: they are written as zero. A member x
 // beside a member `bool_t has_x` may be left out, and has_x is not part of the value: it says whether x is there.
 
-import type { Value } from './define'
+import type { Bytes, Value } from './define'
 import { boolean, characters, enumeration, integer, type Layout, MEANINGS, MismatchError, show } from './scalars'
 import { type CType, type IntType, type Member, type RecordType, resolved } from './types'
 
@@ -130,6 +130,13 @@ function opaque(type: CType | undefined): Layout {
   return { type: name, size: type?.kind === 'pointer' ? 8 : 0, write: refuse, read: refuse }
 }
 
+/** What is in memory as the kernel has it, by the size of one; all processors that eBPF is compiled for here are little-endian. */
+const PACKED: { readonly [size: number]: string } = { 1: '__u8', 2: '__u16', 4: '__u32' }
+
+function isPacked(value: Value): value is Bytes {
+  return value instanceof Uint8Array || value instanceof Uint16Array || value instanceof Uint32Array
+}
+
 function array(element: Layout, length: number): Layout {
   const type = `${element.type}[${length}]`
   const slot = (bytes: Buffer, n: number) => bytes.subarray(n * element.size, (n + 1) * element.size)
@@ -137,10 +144,10 @@ function array(element: Layout, length: number): Layout {
     type,
     size: element.size * length,
     write(value, to) {
-      if (!Array.isArray(value) && !(value instanceof Uint8Array)) throw new MismatchError(`${show(value)} is not a list (${type})`)
+      if (!Array.isArray(value) && !isPacked(value)) throw new MismatchError(`${show(value)} is not a list (${type})`)
       if (value.length > length) throw new MismatchError(`${value.length} values do not fit ${type}`)
-      if (value instanceof Uint8Array && element.type === '__u8') {
-        to.set(value)
+      if (isPacked(value) && element.type === PACKED[value.BYTES_PER_ELEMENT]) {
+        to.set(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
         return
       }
       let n = 0
@@ -264,7 +271,7 @@ function union({ name, size, members }: RecordType, layoutOf: (index: number) =>
 }
 
 function asRecord(value: Value, names: string[], type: string): Record {
-  if (typeof value !== 'object' || Array.isArray(value) || value instanceof Uint8Array)
+  if (typeof value !== 'object' || Array.isArray(value) || isPacked(value))
     throw new MismatchError(`${show(value)} is not a record (${type})`)
   const unknown = Object.keys(value).find(key => !names.includes(key))
   if (unknown !== undefined) throw new MismatchError(`there is no such field in ${type}, which has ${names.join(', ')}`).within(unknown)

@@ -57,8 +57,13 @@ function encodeOne(spec: MapSpec, entry: Entry): Encoded {
 function isEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (ArrayBuffer.isView(a)) return ArrayBuffer.isView(b) && bytesOf(a).equals(bytesOf(b))
   const names = Object.keys(a)
   if (names.length !== Object.keys(b).length) return false
   for (const name of names) if (!isEqual(a[name as never], b[name as never])) return false
   return true
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer {
+  return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
 }

@@ -4,14 +4,14 @@
 #pragma once
 
 #include "inspect.gen.h"
-#include "packet.h"
+#include "sieve.h"
 
 /* Bit of a transition: patterns end in the state to which it leads. */
 #define MATCHES 0x8000
-/* Bytes of a payload that are fetched at once. */
-#define CHUNK 512
-/* Payloads are looked at up to 65,535 bytes. */
-#define CHUNKS_MAX 128
+/* Bytes that are led through the automaton at once. */
+#define STRIDE 8
+/* Each byte may be read twice: as the end of one way, and as the beginning of the next. */
+#define WAYS_MAX (2 * CHUNK + BLOCKS)
 
 /*
  * Of all tables there are two halves, for even and odd generations. A change of rules and patterns
@@ -39,8 +39,12 @@ struct pattern {
 /* Where the search begins, how many bytes it takes, and the rules that want it, as bits. */
 struct automaton {
 	__u32 root;
+	__u32 shallow; /* up to this state no more than one byte of a pattern has been read */
 	__u32 reach;
 	__u32 rules;
+	__u32 sieve; /* its number; names have none */
+	__u32 mask;  /* of the next bytes: what is hashed */
+	__u32 shift; /* leaves the number of a bit of a hash */
 };
 
 struct rule {
@@ -119,13 +123,16 @@ struct {
 /* A way through an automaton. */
 struct walk {
 	const struct search *search;
+	const struct automaton *automaton;
 	struct __sk_buff *skb;
-	__u8 *chunk;  /* CHUNK bytes */
+	struct window *window;
 	__u64 *seen;  /* the patterns found so far, as bits */
+	__u64 hits;   /* of the chunk: not 0 where it has one */
 	__u32 active; /* the rules that mean the packet, as bits */
 	__u32 state;
 	__u32 start;	/* of the payload, in the frame */
 	__u32 position; /* in the payload, behind the byte that was read last */
+	__u32 begin;	/* of the chunk, in the payload */
 	__u32 end;
 	__u32 match;
 	__u32 label;   /* of a name in DNS: bytes of the label that are still to come */
@@ -204,39 +211,128 @@ static __always_inline bool step(struct walk *walk, __u8 byte)
 	return next & MATCHES;
 }
 
-static long read_byte(__u32 n, struct walk *walk)
-{
-	bool matches = step(walk, walk->chunk[n % CHUNK]);
-
-	walk->position++;
-	if (unlikely(matches))
-		take_matches(walk);
-	return 0;
-}
-
-/* Fetches up to CHUNK bytes from where the walk is; answers how many, 0 at the end. */
-static __always_inline __u32 fetch_chunk(struct walk *walk)
+/* Fetches up to `size` bytes from where the walk is; answers how many, 0 at the end. */
+static __always_inline __u32 fetch(struct walk *walk, const __u32 size)
 {
 	__u32 length = walk->end - walk->position;
 
 	if (walk->position >= walk->end)
 		return 0;
-	if (length > CHUNK)
-		length = CHUNK;
+	if (length > size)
+		length = size;
 	barrier_var(length); /* else clang drops what the verifier wants to see */
-	if (!length || length > CHUNK ||
-	    bpf_skb_load_bytes(walk->skb, walk->start + walk->position, walk->chunk, length))
+	if (!length || length > size ||
+	    bpf_skb_load_bytes(walk->skb, walk->start + walk->position, walk->window->bytes,
+			       length))
 		return 0;
 	return length;
 }
 
+/* Where an automaton is walked. */
+struct way {
+	struct window *window;
+	__u32 root;
+	__u32 shallow;
+	bool matches;
+};
+
+/* Whether patterns end behind the window's next byte. */
+static __always_inline bool read_byte(struct window *window, __u32 at)
+{
+	__u32 number = window->state;
+	const struct state *state = bpf_map_lookup_elem(&states, &number);
+	__u32 next = state ? state->next[window->bytes[at % CHUNK]] : 0;
+
+	window->state = next & ~MATCHES;
+	return next & MATCHES;
+}
+
+/* Goes to the next place of the block where a pattern may begin; false: to the end of the block. */
+static __always_inline bool seek(struct window *window)
+{
+	__u32 at = window->at, block = at / BLOCK % BLOCKS;
+	__u64 hits = window->hits[block] >> at % BLOCK;
+
+	window->at = hits ? at + __builtin_ctzll(hits) : (at | (BLOCK - 1)) + 1;
+	return hits;
+}
+
+/* Leads some bytes through the automaton, as long as a pattern may go on there. */
+static long follow(__u32 n, struct way *way)
+{
+	struct window *window = way->window;
+	__u32 at;
+
+	if (!window->inside) {
+		if (!seek(window) || window->at >= window->length)
+			return window->at >= window->length;
+		window->inside = true;
+		window->state = way->root;
+		way->matches = read_byte(window, window->at++);
+		window->read = window->at;
+		if (way->matches)
+			return 1;
+	}
+	at = window->at;
+#pragma unroll
+	for (int i = 0; i < STRIDE; i++) {
+		if (at >= window->length)
+			break;
+		way->matches = read_byte(window, at++);
+		window->read = at;
+		if (window->state <= way->shallow) {
+			/* The last byte may begin a pattern: it is sifted by itself. */
+			at -= window->state != way->root;
+			window->inside = false;
+		}
+		if (way->matches || !window->inside)
+			break;
+	}
+	window->at = at;
+	return way->matches || at >= window->length;
+}
+
+/* Leads the rest of the window through an automaton, until patterns end in a state; false: to its
+ * end. Global, so that the verifier walks it once. */
+__noinline int walk_window(__u32 root, __u32 shallow)
+{
+	struct scratch *memory = lookup_scratch();
+	struct way way = {.root = root, .shallow = shallow};
+
+	if (!memory)
+		return false;
+	way.window = &memory->window;
+	bpf_loop(WAYS_MAX, follow, &way, 0);
+	return way.matches;
+}
+
+static long find_next(__u32 n, struct walk *walk)
+{
+	struct window *window = walk->window;
+
+	if (!walk_window(walk->automaton->root, walk->automaton->shallow))
+		return 1;
+	walk->state = window->state;
+	walk->position = walk->begin + window->read;
+	take_matches(walk);
+	return 0;
+}
+
 static long read_chunk(__u32 n, struct walk *walk)
 {
-	__u32 length = fetch_chunk(walk);
+	const struct automaton *automaton = walk->automaton;
+	struct window *window = walk->window;
+	__u32 fetched = fetch(walk, CHUNK + LOOKAHEAD);
 
-	if (!length)
+	if (!fetched)
 		return 1;
-	bpf_loop(length, read_byte, walk, 0);
+	walk->begin = walk->position;
+	window->length = fetched < CHUNK ? fetched : CHUNK;
+	window->at = 0;
+	if (sift(window->length, automaton->sieve, automaton->mask, automaton->shift) ||
+	    window->inside)
+		bpf_loop(2 * CHUNK, find_next, walk, 0);
+	walk->position = walk->begin + window->length;
 	return 0;
 }
 
@@ -247,7 +343,8 @@ static __always_inline void search_payload(struct walk *walk, const struct autom
 {
 	if (!(automaton->rules & walk->active))
 		return;
-	walk->state = automaton->root;
+	walk->automaton = automaton;
+	walk->window->inside = false;
 	walk->position = 0;
 	walk->end = length < automaton->reach ? length : automaton->reach;
 	bpf_loop(CHUNKS_MAX, read_chunk, walk, 0);

@@ -9,7 +9,7 @@ export interface Word {
 
 export interface State {
   /** The state behind each byte. */
-  next: number[]
+  next: Uint16Array
   /** The word that ends here; undefined: none. Others are found by `chained`. */
   match?: number
 }
@@ -17,6 +17,8 @@ export interface State {
 export interface Automaton {
   /** The first is where the search begins. */
   states: State[]
+  /** How many states follow the first that stand for one byte. */
+  firstBytes: number
   /** The next of the words that end in the same place, by the number of the one before it. */
   chained: Map<number, number>
 }
@@ -42,9 +44,9 @@ export function buildAutomaton(words: Word[], foldCase: boolean): Automaton {
   for (const node of nodes) {
     linkChildren(node, nodes[0]!)
     linkMatches(node, chained)
-    for (let byte = 0; byte < 256; byte++) node.state.next[byte] = follower(node, foldCase ? lowerCase(byte) : byte)
+    linkNext(node, foldCase)
   }
-  return { states: nodes.map(({ state }) => state), chained }
+  return { states: nodes.map(({ state }) => state), firstBytes: nodes[0]!.children.size, chained }
 }
 
 /** The trie of all words, nearest to the root first. */
@@ -65,7 +67,7 @@ function nodesOf(words: Word[]): Node[] {
 }
 
 function newNode(): Node {
-  return { children: new Map(), words: [], index: 0, state: { next: [] } }
+  return { children: new Map(), words: [], index: 0, state: { next: new Uint16Array(256) } }
 }
 
 /** The fallback's own transitions are known: it is nearer to the root. */
@@ -83,10 +85,19 @@ function linkMatches({ words, fallback, state }: Node, chained: Map<number, numb
   for (const [n, word] of words.entries()) if (all[n + 1] !== undefined) chained.set(word, all[n + 1]!)
 }
 
-function follower({ children, fallback }: Node, byte: number): number {
-  return children.get(byte)?.index ?? fallback?.state.next[byte] ?? 0
+/** As after the fallback, but where the node itself goes on. */
+function linkNext({ children, fallback, state: { next } }: Node, foldCase: boolean): void {
+  if (fallback) next.set(fallback.state.next)
+  for (const [byte, { index }] of children) {
+    next[byte] = index
+    if (foldCase) next[upperCase(byte)] = index
+  }
 }
 
 export function lowerCase(byte: number): number {
   return byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte
+}
+
+function upperCase(byte: number): number {
+  return byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte
 }

@@ -7,6 +7,7 @@ import { sessionSizes } from '../../core/session'
 import { type Automaton, buildAutomaton, stateCount, type Word } from './automaton'
 import { bytesOf, formOf, ignoresCase, isName, type Pattern, type Patterns, windowOf } from './pattern'
 import { DIRECTIONS, portsOf, protocolOf, type Rule, type Rules } from './rule'
+import { makeSieve } from './sieve'
 
 /** Most states of all automata together: their numbers have 15 bits, and two generations. */
 export const STATES_MAX = 16_384
@@ -34,6 +35,9 @@ const AUTOMATA = {
   tls: (pattern: Pattern) => formOf(pattern) === 'tls_name'
 }
 
+/** Those that look anywhere in a payload have sieves: the first of them. */
+const SIEVES = 2
+
 type Named = [name: string, pattern: Pattern]
 
 export function inspectImage(config: Config, { generation }: { generation: number }): Image {
@@ -43,22 +47,27 @@ export function inspectImage(config: Config, { generation }: { generation: numbe
   const patterns = Object.entries(config.patterns)
   const firstPattern = half * PATTERNS_MAX + 1
   const states: Entry[] = []
+  const sieves: Entry[] = []
+  const firstState = half * statesOf(config)
   const chained = new Map<number, number>()
 
-  const automata = Object.entries(AUTOMATA).map(([kind, belongs]) => {
+  const automata = Object.entries(AUTOMATA).map(([kind, belongs], n) => {
     const numbered = patterns.map((named, n) => ({ named, number: firstPattern + n })).filter(({ named }) => belongs(named[1]))
-    const automaton = buildAutomaton(wordsOf(numbered), kind !== 'exact')
-    const root = half * statesOf(config) + states.length
+    const words = wordsOf(numbered)
+    const automaton = buildAutomaton(words, kind !== 'exact')
+    const root = firstState + states.length
     if (numbered.length > 0) states.push(...entriesOf(automaton, root))
     for (const [number, next] of automaton.chained) chained.set(number, next)
+    const { bits, mask, shift } = makeSieve(
+      words.map(({ bytes }) => bytes),
+      kind !== 'exact'
+    )
+    const sieve = n < SIEVES ? half * SIEVES + n : 0
+    if (n < SIEVES) sieves.push({ key: sieve, value: { bits } })
+    const named = numbered.map(({ named }) => named)
     return [
       kind,
-      summaryOf(
-        numbered.map(({ named }) => named),
-        root,
-        config.depth,
-        ruleNumber
-      )
+      { root, shallow: root + automaton.firstBytes, ...summaryOf(named, config.depth, ruleNumber), sieve, mask, shift }
     ] as const
   })
 
@@ -75,7 +84,7 @@ export function inspectImage(config: Config, { generation }: { generation: numbe
     return { key: firstPattern + n, value: { id: patternId(name), first, end, length, next, rule: ruleNumber(pattern) } }
   })
   return {
-    maps: { states, patterns: records, searches: [{ key: half, value: search }] },
+    maps: { states, sieves, patterns: records, searches: [{ key: half, value: search }] },
     commit: { map: 'generation', entries: [{ key: 0, value: generation }] },
     labels: { pattern_hits: Object.fromEntries(patterns.map(([name]) => [String(patternId(name)), name])) }
   }
@@ -110,11 +119,11 @@ function entriesOf({ states }: Automaton, root: number): Entry[] {
   return states.map(({ next, match = 0 }, index) => ({ key: root + index, value: { next: next.map(target), match } }))
 }
 
-/** Where an automaton begins, how many bytes it need be led through, and which rules want that. */
-function summaryOf(named: Named[], root: number, depth: number, ruleNumber: (pattern: Pattern) => number) {
+/** How many bytes an automaton need be led through, and which rules want that. */
+function summaryOf(named: Named[], depth: number, ruleNumber: (pattern: Pattern) => number) {
   const reach = Math.max(0, ...named.map(([, pattern]) => windowOf(pattern, depth)[1]))
   const rules = named.reduce((mask, [, pattern]) => (mask | (1 << ruleNumber(pattern))) >>> 0, 0)
-  return { root, reach, rules }
+  return { reach, rules }
 }
 
 function ruleValue(rule: Rule) {

@@ -14,19 +14,6 @@ enum verdict {
 	BROKEN = -2,
 };
 
-#define SEEN_WORDS (INSPECT_PATTERNS_MAX / 64)
-
-/* What judging keeps in memory: the stack has 512 bytes for all functions together. One for each
- * CPU, as none is left halfway. */
-struct scratch {
-	struct packet packet;
-	union session_key key;
-	__u64 seen[SEEN_WORDS];
-	__u8 chunk[CHUNK];
-};
-
-#include "scratch.h"
-
 /* The rules and patterns in force: 0 before the first. */
 static __always_inline __u32 read_generation(void)
 {
@@ -100,7 +87,7 @@ static __always_inline int judge_payload(struct __sk_buff *skb, struct scratch *
 	struct walk walk = {
 		.search = search,
 		.skb = skb,
-		.chunk = memory->chunk,
+		.window = &memory->window,
 		.seen = memory->seen,
 		.start = packet->payload,
 		.active = rules_for(search, packet, port),

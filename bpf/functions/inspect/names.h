@@ -46,7 +46,7 @@ struct tls_extension {
  * border of labels. */
 static long read_name(__u32 n, struct walk *walk)
 {
-	__u8 byte = walk->chunk[n % CHUNK];
+	__u8 byte = walk->window->bytes[n % CHUNK];
 
 	walk->position++;
 	if (walk->label) {
@@ -78,14 +78,14 @@ static __always_inline void search_question(struct walk *walk, __u32 offset, __u
 	walk->label = 0;
 	walk->position = offset + sizeof(header);
 	walk->end = length < walk->position + NAME_MAX ? length : walk->position + NAME_MAX;
-	fetched = fetch_chunk(walk);
+	fetched = fetch(walk, CHUNK);
 	bpf_loop(fetched, read_name, walk, 0);
 }
 
 static long read_letter(__u32 n, struct walk *walk)
 {
 	walk->position++;
-	step(walk, walk->chunk[n % CHUNK]);
+	step(walk, walk->window->bytes[n % CHUNK]);
 	return 0;
 }
 
@@ -156,7 +156,7 @@ static __always_inline void search_server_name(struct walk *walk, __u32 length)
 		return;
 	walk->state = walk->search->tls.root;
 	step(walk, '.');
-	fetched = fetch_chunk(walk);
+	fetched = fetch(walk, CHUNK);
 	bpf_loop(fetched, read_letter, walk, 0);
 	take_matches(walk);
 }
