@@ -21,6 +21,9 @@ export interface CompiledObject {
 
 export class Objects {
   private readonly known = new Map<string, CompiledObject>()
+  /** Users' programs by name. Each is kept as long as somebody holds what it was read into: the resource, or a function that is made of it. */
+  private readonly uploads = new Map<string, WeakRef<CodeObject>>()
+  private readonly compiled = new WeakMap<CodeObject, CompiledObject>()
 
   constructor(private readonly directory: string) {}
 
@@ -31,6 +34,8 @@ export class Objects {
 
   /** Throws INKEV_ERR_OPTION when the object is not there or not readable. */
   get(name: string): CompiledObject {
+    const upload = this.uploads.get(name)?.deref()
+    if (upload) return this.of({ kind: name, object: upload })
     const known = this.known.get(name)
     if (known) return known
     const object = this.read(name)
@@ -41,9 +46,13 @@ export class Objects {
   /** The code of a kind. */
   of({ kind, object }: Pick<FunctionKind, 'kind' | 'object'>): CompiledObject {
     if (!object) return this.get(kind)
-    const known = this.known.get(object.name) ?? compiledOf(object)
-    this.known.set(object.name, known)
-    return known
+    const known = this.compiled.get(object)
+    if (known) return known
+    for (const [name, upload] of this.uploads) if (!upload.deref()) this.uploads.delete(name)
+    const compiled = compiledOf(object)
+    this.compiled.set(object, compiled)
+    this.uploads.set(object.name, new WeakRef(object))
+    return compiled
   }
 
   private read(name: string): CompiledObject {
