@@ -45,6 +45,8 @@ export interface Arrival {
   gso_size?: number
   /** An IP packet that has come out of a tunnel from another host of this machine. */
   decapsulated?: boolean
+  /** False: as from a sender on this host, which no device has summed up. For functions whose helpers tell by where a packet runs whether to keep that sum, which a test run is not. */
+  summed?: boolean
 }
 
 export interface Outcome extends Context {
@@ -135,10 +137,11 @@ class Tested implements TestedFunction {
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
     const before = this.instance.rawCounters()
-    const entry = this.starter.program(arrival.decapsulated ? 'decapsulated' : 'summed')
-    const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed: true })
+    const { summed = true, decapsulated } = arrival
+    const entry = summed ? this.starter.program(decapsulated ? 'decapsulated' : 'summed') : this.instance.entry
+    const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed })
     const decoded = decodeContext(run.context)
-    const data = run.data.subarray(0, run.data.length - decodePriority(run.context))
+    const data = summed ? run.data.subarray(0, run.data.length - decodePriority(run.context)) : run.data
     const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))
     return {

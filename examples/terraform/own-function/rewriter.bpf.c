@@ -53,7 +53,8 @@ __noinline __u32 length_of_texts(const struct inkev_config *texts)
 
 /*
  * The difference of the texts goes into the checksum, with its bytes exchanged at an odd place. A
- * checksum that a device is to fill in, and what one has summed up, stay right by themselves.
+ * checksum that a device is to fill in, and what one has summed up, stay right by themselves; where
+ * UDP has none, what the device has summed up changes.
  */
 static __always_inline bool replace(struct search *search, __u32 at, __u32 length)
 {
@@ -62,10 +63,16 @@ static __always_inline bool replace(struct search *search, __u32 at, __u32 lengt
 	__u32 field = tcp ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
 	__u32 change = bpf_csum_diff((void *)texts->find, sizeof(texts->find), (void *)texts->put,
 				     sizeof(texts->put), 0);
+	__u16 sum;
 
 	if ((at - search->packet.payload) & 1)
 		change = change >> 8 | change << 24;
 	count(COUNTER(replaced));
+	if (bpf_skb_load_bytes(search->skb, search->packet.l4 + field, &sum, sizeof(sum)))
+		return false;
+	if (!tcp && !sum)
+		return !bpf_skb_store_bytes(search->skb, at, texts->put, length,
+					    BPF_F_RECOMPUTE_CSUM);
 	return !bpf_skb_store_bytes(search->skb, at, texts->put, length, 0) &&
 	       !bpf_l4_csum_replace(search->skb, search->packet.l4 + field, 0, change,
 				    tcp ? 0 : BPF_F_MARK_MANGLED_0);
