@@ -5,10 +5,10 @@ import type { Static, TObject, TProperties } from '@sinclair/typebox'
 import type { ObjectSpec } from './btf'
 import { group } from './fields'
 
-/** A value in the words of the BTF codec (btf.ts): numbers, bigints, booleans, the text forms of addresses, arrays and records of these. */
 /** Integers without a sign, one after another: many are written at once. */
 export type Bytes = Uint8Array | Uint16Array | Uint32Array
 
+/** A value in the words of the BTF codec (btf.ts): numbers, bigints, booleans, the text forms of addresses, arrays and records of these. */
 export type Value = number | bigint | boolean | string | Bytes | Value[] | { [field: string]: Value }
 
 /** One entry of a kernel map. */
