@@ -2,6 +2,7 @@
 // Runs packets through a function as the kernel does (BPF_PROG_TEST_RUN), with maps of its own and a probe behind every port. Nothing is attached or pinned.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
 import type { BpfMap } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
@@ -66,7 +67,7 @@ export interface Outcome extends Context {
 }
 
 export interface TestedFunction {
-  /** As of a device that has summed the packet up (CHECKSUM_COMPLETE): throws EBADMSG where that sum is wrong afterwards. */
+  /** As of a device that has summed the packet up (CHECKSUM_COMPLETE), from Linux 6.11 on: throws EBADMSG where that sum is wrong afterwards. */
   send(frame: Frame | Uint8Array, arrival?: Arrival): Outcome
   /** Nanoseconds per run, the probe included. Every run finds the frame as the last one has left it. */
   measure(frame: Frame | Uint8Array, arrival?: Arrival, repeat?: number): number
@@ -128,6 +129,10 @@ function stitchProbe(instance: Instance, probe: LoadedObject): void {
   }
 }
 
+/** Whether test runs can say that a device has summed the packet up: Linux 6.11. */
+const [major = 0, minor = 0] = release().split('.').map(Number)
+const SUMS = major > 6 || (major === 6 && minor >= 11)
+
 class Tested implements TestedFunction {
   constructor(
     private readonly instance: Instance,
@@ -137,11 +142,12 @@ class Tested implements TestedFunction {
 
   send(frame: Frame | Uint8Array, arrival: Arrival = {}): Outcome {
     const before = this.instance.rawCounters()
-    const { summed = true, decapsulated } = arrival
-    const entry = summed ? this.starter.program(decapsulated ? 'decapsulated' : 'summed') : this.instance.entry
+    const { summed = SUMS, decapsulated } = arrival
+    const start = decapsulated ? 'decapsulated' : summed ? 'summed' : undefined
+    const entry = start ? this.starter.program(start) : this.instance.entry
     const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed })
     const decoded = decodeContext(run.context)
-    const data = summed ? run.data.subarray(0, run.data.length - decodePriority(run.context)) : run.data
+    const data = start ? run.data.subarray(0, run.data.length - decodePriority(run.context)) : run.data
     const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))
     return {
