@@ -102,6 +102,12 @@ export interface Presence {
   addresses: string[]
 }
 
+/** A prefix to which a function forwards: on the link, or by way of another station. */
+export interface Lead {
+  prefix: string
+  via?: string
+}
+
 /** A capture, as a listener is told of it. */
 export interface Capture {
   /** Most bytes of a packet, from the Ethernet header on. */
@@ -133,10 +139,10 @@ export interface FunctionOptions<F extends TProperties> {
   adds?(config: Static<TObject<F>>): Record<string, string[]>
   /** MAC addresses at its ports by which its instances reach one another, by port name and host: the port's network brings their frames to that host's instance. */
   places?(config: Static<TObject<F>>, name: string): Record<string, Record<string, string[]>>
-  /** Addresses that packets from a chain are sent on to, by the paths of the fields that say them: a plan must not leave them without a way. */
+  /** Addresses that packets are sent on to, by the paths of the fields that say them: a plan must not leave them without a way. */
   reaches?(config: Static<TObject<F>>): Record<string, string>
-  /** The prefixes to which a kind with addresses of its own forwards; whatever lies outside them it drops. */
-  leads?(config: Static<TObject<F>>): string[]
+  /** Where a kind with addresses of its own forwards to; whatever lies outside of these it drops. */
+  leads?(config: Static<TObject<F>>): Lead[]
   /** What the agent shall watch, by keys of the kind's own. All is taken for healthy until it fails. */
   probes?(config: Static<TObject<F>>): Record<string, Probe>
   /** Contents of the kernel maps besides `config`, which always follows from the scalar fields. A kind with tables needs it. */

@@ -37,7 +37,7 @@ function planned(): World {
 }
 
 /** Summaries and details of what the plan of one more object is told. */
-function told(world: World, type: string, rest: 'functions' | 'ports', name: string, body: Members): [string, string][] {
+function told(world: World, type: string, rest: 'functions' | 'ports' | 'stitches', name: string, body: Members): [string, string][] {
   try {
     world.intend(rest, { name, hosts, body })
     return []
@@ -61,5 +61,22 @@ test('it is refused at the chain where the port is planned last', () => {
   expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([])
   expect(told(world, 'inkev_port', 'ports', 'user', user)).toEqual([
     ['Invalid chain', expect.stringContaining('load_balancer.backends.web1.address')]
+  ])
+})
+
+test('of a balancer between router and network it is refused with the stitch that is planned last', () => {
+  const world = planned()
+  world.forget('ports', 'user')
+  world.forget('stitches', 'gw')
+  const out = { a: { function: 'gateway', port: 'users' }, b: { function: 'front', port: 'outside' } }
+  world.intend('stitches', { name: 'out', hosts, body: out })
+  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([])
+  expect(told(world, 'inkev_stitch', 'stitches', 'in', { a: { network: 'users' }, b: { function: 'front', port: 'inside' } })).toEqual([
+    [
+      'Invalid configuration',
+      expect.stringContaining(
+        'load_balancer.backends.web1.address of function front: 10.9.9.9 lies in no subnet of network users, and behind'
+      )
+    ]
   ])
 })

@@ -101,8 +101,12 @@ export const router = defineFunction('router', {
       ])
     ),
   leads: ({ interfaces, routes = {} }) => [
-    ...Object.values(interfaces).flatMap(({ address, ipv6_address }) => [address, ipv6_address].flatMap(own => (own ? [cidrOf(own)] : []))),
-    ...Object.values(routes).flatMap(({ type, destination }) => (type === 'unicast' ? [destination] : []))
+    ...Object.values(interfaces).flatMap(({ address, ipv6_address }) =>
+      [address, ipv6_address].flatMap(own => (own ? [{ prefix: cidrOf(own) }] : []))
+    ),
+    ...Object.values(routes).flatMap(({ type, destination, via }) =>
+      type === 'unicast' ? [{ prefix: destination, ...(via !== undefined && { via }) }] : []
+    )
   ],
   image: routerImage,
   sizes: () => ({ next_hops: GROUPS_MAX * BUCKETS })
