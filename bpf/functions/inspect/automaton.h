@@ -36,17 +36,6 @@ struct pattern {
 	__u8 reserved[7];
 };
 
-/* Where the search begins, how many bytes it takes, and the rules that want it, as bits. */
-struct automaton {
-	__u32 root;
-	__u32 shallow; /* up to this state no more than one byte of a pattern has been read */
-	__u32 reach;
-	__u32 rules;
-	__u32 sieve; /* its number; names have none */
-	__u32 mask;  /* of the next bytes: what is hashed */
-	__u32 shift; /* leaves the number of a bit of a hash */
-};
-
 struct rule {
 	__u16 first_port; /* host order, as all of these */
 	__u16 last_port;
@@ -120,26 +109,6 @@ struct {
 	__type(value, struct hits);
 } pattern_hits SEC(".maps");
 
-/* A way through an automaton. */
-struct walk {
-	const struct search *search;
-	const struct automaton *automaton;
-	struct __sk_buff *skb;
-	struct window *window;
-	__u64 *seen;  /* the patterns found so far, as bits */
-	__u64 hits;   /* of the chunk: not 0 where it has one */
-	__u32 active; /* the rules that mean the packet, as bits */
-	__u32 state;
-	__u32 start;	/* of the payload, in the frame */
-	__u32 position; /* in the payload, behind the byte that was read last */
-	__u32 begin;	/* of the chunk, in the payload */
-	__u32 end;
-	__u32 match;
-	__u32 label;   /* of a name in DNS: bytes of the label that are still to come */
-	__s32 verdict; /* the strongest action so far; NOTHING */
-	bool follow;
-};
-
 /* No action: enum inspect_rules_action counts from 0. */
 #define NOTHING (-1)
 
@@ -158,61 +127,77 @@ static __always_inline void count_hit(__u64 id, __u32 bytes)
 }
 
 /* The pattern is in the packet: that is counted once, and its rule has a say. */
-static __always_inline void find_pattern(struct walk *walk, const struct pattern *pattern,
-					 __u32 number)
+static __always_inline void find_pattern(struct walk *walk, const struct search *search,
+					 const struct pattern *pattern, __u32 number)
 {
 	__u32 index = (number - 1) % INSPECT_PATTERNS_MAX, rule = pattern->rule % INSPECT_RULES_MAX;
 	__u64 bit = 1ULL << index % 64;
-	const struct rule *of = &walk->search->rules[rule];
+	const struct rule *of = &search->rules[rule];
 
 	if (!(walk->active >> rule & 1) || walk->seen[index / 64] & bit)
 		return;
 	walk->seen[index / 64] |= bit;
-	count_hit(pattern->id, walk->skb->len);
+	count_hit(pattern->id, walk->bytes);
 	if (walk->verdict > (__s32)of->action)
 		return;
 	walk->follow = of->follow || (walk->follow && walk->verdict == (__s32)of->action);
 	walk->verdict = of->action;
 }
 
-static long take_match(__u32 n, struct walk *walk)
+/* The patterns that end in one place. */
+struct matches {
+	struct walk *walk;
+	const struct search *search;
+	__u32 number; /* the next of them; 0: none */
+};
+
+static long take_match(__u32 n, struct matches *matches)
 {
-	__u32 number = walk->match;
+	struct walk *walk = matches->walk;
+	__u32 number = matches->number;
 	const struct pattern *pattern = bpf_map_lookup_elem(&patterns, &number);
 
 	if (!number || !pattern)
 		return 1;
-	walk->match = pattern->next;
+	matches->number = pattern->next;
 	if (walk->position >= pattern->first + pattern->length && walk->position <= pattern->end)
-		find_pattern(walk, pattern, number);
+		find_pattern(walk, matches->search, pattern, number);
 	return 0;
 }
 
-/* Takes note of the patterns that end in the state which has been reached. */
-static __noinline void take_matches(struct walk *walk)
+/*
+ * Takes note of the patterns that end in the state which has been reached. Global, as are the other
+ * parts of a search, so that the verifier walks it once and not for every caller.
+ */
+__noinline int take_matches(struct walk *walk, const struct search *search)
 {
-	__u32 number = walk->state;
-	const struct state *state = bpf_map_lookup_elem(&states, &number);
+	struct matches matches = {.walk = walk, .search = search};
+	const struct state *state;
+	__u32 number;
 
+	if (!walk || !search)
+		return 0;
+	number = walk->state;
+	state = bpf_map_lookup_elem(&states, &number);
 	if (!state)
-		return;
-	walk->match = state->match;
-	bpf_loop(INSPECT_PATTERNS_MAX, take_match, walk, 0);
+		return 0;
+	matches.number = state->match;
+	bpf_loop(INSPECT_PATTERNS_MAX, take_match, &matches, 0);
+	return 0;
 }
 
-/* Whether patterns end behind this byte. */
-static __always_inline bool step(struct walk *walk, __u8 byte)
+/* Leads one byte through the automaton. */
+static __always_inline void step(struct walk *walk, __u8 byte)
 {
 	__u32 number = walk->state;
 	const struct state *state = bpf_map_lookup_elem(&states, &number);
-	__u32 next = state ? state->next[byte] : 0;
 
-	walk->state = next & ~MATCHES;
-	return next & MATCHES;
+	walk->state = state ? state->next[byte] & ~MATCHES : 0;
 }
 
 /* Fetches up to `size` bytes from where the walk is; answers how many, 0 at the end. */
-static __always_inline __u32 fetch(struct walk *walk, const __u32 size)
+static __always_inline __u32 fetch(struct __sk_buff *skb, const struct walk *walk,
+				   struct window *window, const __u32 size)
 {
 	__u32 length = walk->end - walk->position;
 
@@ -222,8 +207,7 @@ static __always_inline __u32 fetch(struct walk *walk, const __u32 size)
 		length = size;
 	barrier_var(length); /* else clang drops what the verifier wants to see */
 	if (!length || length > size ||
-	    bpf_skb_load_bytes(walk->skb, walk->start + walk->position, walk->window->bytes,
-			       length))
+	    bpf_skb_load_bytes(skb, walk->start + walk->position, window->bytes, length))
 		return 0;
 	return length;
 }
@@ -231,21 +215,8 @@ static __always_inline __u32 fetch(struct walk *walk, const __u32 size)
 /* Where an automaton is walked. */
 struct way {
 	struct window *window;
-	__u32 root;
-	__u32 shallow;
-	bool matches;
+	const struct automaton *automaton;
 };
-
-/* Whether patterns end behind the window's next byte. */
-static __always_inline bool read_byte(struct window *window, __u32 at)
-{
-	__u32 number = window->state;
-	const struct state *state = bpf_map_lookup_elem(&states, &number);
-	__u32 next = state ? state->next[window->bytes[at % CHUNK]] : 0;
-
-	window->state = next & ~MATCHES;
-	return next & MATCHES;
-}
 
 /* Goes to the next place of the block where a pattern may begin; false: to the end of the block. */
 static __always_inline bool seek(struct window *window)
@@ -260,92 +231,103 @@ static __always_inline bool seek(struct window *window)
 /* Leads some bytes through the automaton, as long as a pattern may go on there. */
 static long follow(__u32 n, struct way *way)
 {
+	const struct automaton *automaton = way->automaton;
 	struct window *window = way->window;
-	__u32 at;
+	bool begins = !window->inside;
+	__u32 at, number, next = 0;
 
-	if (!window->inside) {
-		if (!seek(window) || window->at >= window->length)
-			return window->at >= window->length;
-		window->inside = true;
-		window->state = way->root;
-		way->matches = read_byte(window, window->at++);
-		window->read = window->at;
-		if (way->matches)
-			return 1;
-	}
+	if (begins && (!seek(window) || window->at >= window->length))
+		return window->at >= window->length;
 	at = window->at;
+	number = begins ? automaton->root : window->state;
+	window->inside = true;
 #pragma unroll
 	for (int i = 0; i < STRIDE; i++) {
-		if (at >= window->length)
+		const struct state *state = bpf_map_lookup_elem(&states, &number);
+
+		if (at >= window->length || !state)
 			break;
-		way->matches = read_byte(window, at++);
-		window->read = at;
-		if (window->state <= way->shallow) {
-			/* The last byte may begin a pattern: it is sifted by itself. */
-			at -= window->state != way->root;
+		next = state->next[window->bytes[at++ % CHUNK]];
+		number = next & ~MATCHES;
+		if (number <= automaton->shallow && (i || !begins)) {
 			window->inside = false;
+			break;
 		}
-		if (way->matches || !window->inside)
+		if (next & MATCHES)
 			break;
 	}
-	window->at = at;
-	return way->matches || at >= window->length;
+	window->state = number;
+	window->matches = next & MATCHES;
+	window->read = at;
+	/* The last byte may begin a pattern: it is sifted by itself. */
+	window->at = at - (!window->inside && number != automaton->root);
+	return window->matches || window->at >= window->length;
 }
 
 /* Leads the rest of the window through an automaton, until patterns end in a state; false: to its
- * end. Global, so that the verifier walks it once. */
-__noinline int walk_window(__u32 root, __u32 shallow)
+ * end. */
+__noinline int walk_window(struct window *window, const struct automaton *automaton)
 {
-	struct scratch *memory = lookup_scratch();
-	struct way way = {.root = root, .shallow = shallow};
+	struct way way = {.window = window, .automaton = automaton};
 
-	if (!memory)
+	if (!window || !automaton)
 		return false;
-	way.window = &memory->window;
+	window->matches = false;
 	bpf_loop(WAYS_MAX, follow, &way, 0);
-	return way.matches;
+	return window->matches;
 }
 
-static long find_next(__u32 n, struct walk *walk)
-{
-	struct window *window = walk->window;
+/* Where a payload is searched. */
+struct reading {
+	struct __sk_buff *skb;
+	struct scratch *memory;
+	const struct search *search;
+	const struct automaton *automaton;
+};
 
-	if (!walk_window(walk->automaton->root, walk->automaton->shallow))
+static long find_next(__u32 n, struct reading *reading)
+{
+	struct walk *walk = &reading->memory->walk;
+	struct window *window = &reading->memory->window;
+
+	if (!walk_window(window, reading->automaton))
 		return 1;
 	walk->state = window->state;
-	walk->position = walk->begin + window->read;
-	take_matches(walk);
+	walk->position = window->begin + window->read;
+	take_matches(walk, reading->search);
 	return 0;
 }
 
-static long read_chunk(__u32 n, struct walk *walk)
+static long read_chunk(__u32 n, struct reading *reading)
 {
-	const struct automaton *automaton = walk->automaton;
-	struct window *window = walk->window;
-	__u32 fetched = fetch(walk, CHUNK + LOOKAHEAD);
+	struct walk *walk = &reading->memory->walk;
+	struct window *window = &reading->memory->window;
+	__u32 fetched = fetch(reading->skb, walk, window, CHUNK + LOOKAHEAD);
 
 	if (!fetched)
 		return 1;
-	walk->begin = walk->position;
+	window->begin = walk->position;
 	window->length = fetched < CHUNK ? fetched : CHUNK;
 	window->at = 0;
-	if (sift(window->length, automaton->sieve, automaton->mask, automaton->shift) ||
-	    window->inside)
-		bpf_loop(2 * CHUNK, find_next, walk, 0);
-	walk->position = walk->begin + window->length;
+	if (sift(window, reading->automaton) || window->inside)
+		bpf_loop(2 * CHUNK, find_next, reading, 0);
+	walk->position = window->begin + window->length;
 	return 0;
 }
 
-/* Leads the first bytes of a payload of `length` through an automaton, if a rule that means the
- * packet wants that. */
-static __always_inline void search_payload(struct walk *walk, const struct automaton *automaton,
-					   __u32 length)
+/* Leads the first bytes of the payload through an automaton. */
+__noinline int search_payload(struct __sk_buff *skb, struct scratch *memory,
+			      const struct search *search, const struct automaton *automaton)
 {
-	if (!(automaton->rules & walk->active))
-		return;
-	walk->automaton = automaton;
-	walk->window->inside = false;
+	struct reading reading = {skb, memory, search, automaton};
+	struct walk *walk;
+
+	if (!memory || !search || !automaton)
+		return 0;
+	walk = &memory->walk;
+	memory->window.inside = false;
 	walk->position = 0;
-	walk->end = length < automaton->reach ? length : automaton->reach;
-	bpf_loop(CHUNKS_MAX, read_chunk, walk, 0);
+	walk->end = walk->length < automaton->reach ? walk->length : automaton->reach;
+	bpf_loop(CHUNKS_MAX, read_chunk, &reading, 0);
+	return 0;
 }

@@ -64,48 +64,48 @@ static __always_inline __u32 rules_for(const struct search *search, const struct
 	return filter.active;
 }
 
-static __always_inline void search_all(struct walk *walk, const struct packet *packet)
+static __always_inline void search_all(struct __sk_buff *skb, struct scratch *memory,
+				       const struct search *search)
 {
-	__u32 length = packet->l3 + packet->length - packet->payload;
+	const __u32 active = memory->walk.active;
 
-	search_payload(walk, &walk->search->exact, length);
-	search_payload(walk, &walk->search->folded, length);
-	if (packet->protocol == IPPROTO_UDP)
-		search_question(walk, 0, length);
-	if (packet->protocol != IPPROTO_TCP)
-		return;
-	search_question(walk, 2, length); /* behind the message's length */
-	search_server_name(walk, length);
+	if (search->exact.rules & active)
+		search_payload(skb, memory, search, &search->exact);
+	if (search->folded.rules & active)
+		search_payload(skb, memory, search, &search->folded);
+	if (search->dns.rules & active && memory->packet.protocol == IPPROTO_UDP)
+		search_question(skb, memory, search, 0);
+	if (search->dns.rules & active && memory->packet.protocol == IPPROTO_TCP)
+		search_question(skb, memory, search, 2); /* behind the message's length */
+	if (search->tls.rules & active && memory->packet.protocol == IPPROTO_TCP)
+		search_server_name(skb, memory, search);
 }
 
-/* What is found in the payload: an action, or PASS. `follow` is told whether the flow has it too.
- */
+/* What is found in the payload: an action, or PASS. */
 static __always_inline int judge_payload(struct __sk_buff *skb, struct scratch *memory,
-					 const struct search *search, __u32 port, bool *follow)
+					 const struct search *search, __u32 port)
 {
 	const struct packet *packet = &memory->packet;
-	struct walk walk = {
-		.search = search,
-		.skb = skb,
-		.window = &memory->window,
-		.seen = memory->seen,
-		.start = packet->payload,
-		.active = rules_for(search, packet, port),
-		.verdict = NOTHING,
-	};
+	struct walk *walk = &memory->walk;
+	__u32 length = packet->l3 + packet->length - packet->payload;
+	__u32 active = length ? rules_for(search, packet, port) : 0;
 
-	if (!walk.active)
+	if (!active)
 		return PASS;
 	if (packet->fragment == LATER_FRAGMENT) {
 		count(INSPECT_FRAGMENT);
 		return PASS;
 	}
-	__builtin_memset(memory->seen, 0, sizeof(memory->seen));
-	search_all(&walk, packet);
-	if (walk.verdict != NOTHING)
+	__builtin_memset(walk, 0, sizeof(*walk));
+	walk->active = active;
+	walk->bytes = skb->len;
+	walk->start = packet->payload;
+	walk->length = length;
+	walk->verdict = NOTHING;
+	search_all(skb, memory, search);
+	if (walk->verdict != NOTHING)
 		count(INSPECT_MATCHED);
-	*follow = walk.follow;
-	return walk.verdict;
+	return walk->verdict;
 }
 
 /* The same, with the verdict that the packet's flow has. */
@@ -113,7 +113,7 @@ static __always_inline int judge_by(struct __sk_buff *skb, struct scratch *memor
 				    const struct search *search, __u32 port)
 {
 	const struct packet *packet = &memory->packet;
-	bool in_flow = search->follows && has_session(packet), follow = false;
+	bool in_flow = search->follows && has_session(packet);
 	struct session *session = NULL;
 	int remembered = NOTHING, found;
 
@@ -127,13 +127,13 @@ static __always_inline int judge_by(struct __sk_buff *skb, struct scratch *memor
 		count(INSPECT_FOLLOWED);
 		return remembered;
 	}
-	found = judge_payload(skb, memory, search, port, &follow);
+	found = judge_payload(skb, memory, search, port);
 	if (found <= remembered) {
 		if (remembered != NOTHING)
 			count(INSPECT_FOLLOWED);
 		return remembered;
 	}
-	if (in_flow && follow)
+	if (in_flow && memory->walk.follow)
 		learn_flow(packet, &memory->key, port, found);
 	return found;
 }

@@ -44,9 +44,10 @@ struct tls_extension {
 
 /* A byte of a name as DNS writes it: each label begins with its length. A dot within a label is no
  * border of labels. */
-static long read_name(__u32 n, struct walk *walk)
+static long read_name(__u32 n, struct reading *reading)
 {
-	__u8 byte = walk->window->bytes[n % CHUNK];
+	struct walk *walk = &reading->memory->walk;
+	__u8 byte = reading->memory->window.bytes[n % CHUNK];
 
 	walk->position++;
 	if (walk->label) {
@@ -55,7 +56,7 @@ static long read_name(__u32 n, struct walk *walk)
 		return 0;
 	}
 	if (!byte)
-		take_matches(walk);
+		take_matches(walk, reading->search);
 	if (!byte || byte > LABEL_MAX)
 		return 1;
 	walk->label = byte;
@@ -65,27 +66,34 @@ static long read_name(__u32 n, struct walk *walk)
 
 /* Leads the name in a DNS query through its automaton; the message begins at `offset` of the
  * payload. */
-static __always_inline void search_question(struct walk *walk, __u32 offset, __u32 length)
+__noinline int search_question(struct __sk_buff *skb, struct scratch *memory,
+			       const struct search *search, __u32 offset)
 {
+	struct reading reading = {.memory = memory, .search = search};
 	struct dns_header header;
-	__u32 fetched;
+	struct walk *walk;
 
-	if (!(walk->search->dns.rules & walk->active) ||
-	    bpf_skb_load_bytes(walk->skb, walk->start + offset, &header, sizeof(header)) ||
+	if (!memory || !search)
+		return 0;
+	walk = &memory->walk;
+	if (bpf_skb_load_bytes(skb, walk->start + offset, &header, sizeof(header)) ||
 	    header.flags & bpf_htons(DNS_QUERY) || header.questions != bpf_htons(1))
-		return;
-	walk->state = walk->search->dns.root;
+		return 0;
+	walk->state = search->dns.root;
 	walk->label = 0;
 	walk->position = offset + sizeof(header);
-	walk->end = length < walk->position + NAME_MAX ? length : walk->position + NAME_MAX;
-	fetched = fetch(walk, CHUNK);
-	bpf_loop(fetched, read_name, walk, 0);
+	walk->end = walk->length < walk->position + NAME_MAX ? walk->length
+							     : walk->position + NAME_MAX;
+	bpf_loop(fetch(skb, walk, &memory->window, CHUNK), read_name, &reading, 0);
+	return 0;
 }
 
-static long read_letter(__u32 n, struct walk *walk)
+static long read_letter(__u32 n, struct reading *reading)
 {
+	struct walk *walk = &reading->memory->walk;
+
 	walk->position++;
-	step(walk, walk->window->bytes[n % CHUNK]);
+	step(walk, reading->memory->window.bytes[n % CHUNK]);
 	return 0;
 }
 
@@ -142,21 +150,26 @@ static __always_inline bool find_server_name(struct hello_walk *hello)
 }
 
 /* Leads the server's name in a ClientHello through its automaton. */
-static __always_inline void search_server_name(struct walk *walk, __u32 length)
+__noinline int search_server_name(struct __sk_buff *skb, struct scratch *memory,
+				  const struct search *search)
 {
-	struct hello_walk hello = {.skb = walk->skb, .at = walk->start};
-	__u32 fetched;
+	struct reading reading = {.memory = memory};
+	struct hello_walk hello = {.skb = skb};
+	struct walk *walk;
 
-	if (!(walk->search->tls.rules & walk->active) || !find_server_name(&hello) ||
-	    hello.name_length > NAME_MAX)
-		return;
+	if (!memory || !search)
+		return 0;
+	walk = &memory->walk;
+	hello.at = walk->start;
+	if (!find_server_name(&hello) || hello.name_length > NAME_MAX)
+		return 0;
 	walk->position = hello.at - walk->start;
 	walk->end = walk->position + hello.name_length;
-	if (walk->end > length)
-		return;
-	walk->state = walk->search->tls.root;
+	if (walk->end > walk->length)
+		return 0;
+	walk->state = search->tls.root;
 	step(walk, '.');
-	fetched = fetch(walk, CHUNK);
-	bpf_loop(fetched, read_letter, walk, 0);
-	take_matches(walk);
+	bpf_loop(fetch(skb, walk, &memory->window, CHUNK), read_letter, &reading, 0);
+	take_matches(walk, search);
+	return 0;
 }

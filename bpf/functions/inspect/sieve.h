@@ -19,6 +19,17 @@ struct {
 	__type(value, struct sieve);
 } sieves SEC(".maps");
 
+/* Where the search begins, how many bytes it takes, and the rules that want it, as bits. */
+struct automaton {
+	__u32 root;
+	__u32 shallow; /* up to this state no more than one byte of a pattern has been read */
+	__u32 reach;
+	__u32 rules;
+	__u32 sieve; /* its number; names have none */
+	__u32 mask;  /* of the next bytes: what is hashed */
+	__u32 shift; /* leaves the number of a bit of a hash */
+};
+
 struct sifting {
 	const struct sieve *sieve;
 	struct window *window;
@@ -51,15 +62,19 @@ static long sift_block(__u32 n, struct sifting *sifting)
 /* Finds the places of the window where patterns may begin, and answers whether there are any. What
  * lies behind its end in the last block may be told to be one. Global, so that the verifier walks
  * it once. */
-__noinline int sift(__u32 length, __u32 number, __u32 mask, __u32 shift)
+__noinline int sift(struct window *window, const struct automaton *automaton)
 {
-	struct scratch *memory = lookup_scratch();
-	struct sifting sifting = {
-		.sieve = bpf_map_lookup_elem(&sieves, &number), .mask = mask, .shift = shift};
+	struct sifting sifting = {.window = window};
+	__u32 number;
 
-	if (!memory || !sifting.sieve)
+	if (!window || !automaton)
 		return false;
-	sifting.window = &memory->window;
-	bpf_loop((length + BLOCK - 1) / BLOCK, sift_block, &sifting, 0);
+	number = automaton->sieve;
+	sifting.sieve = bpf_map_lookup_elem(&sieves, &number);
+	if (!sifting.sieve)
+		return false;
+	sifting.mask = automaton->mask;
+	sifting.shift = automaton->shift;
+	bpf_loop((window->length + BLOCK - 1) / BLOCK, sift_block, &sifting, 0);
 	return sifting.hits != 0;
 }
