@@ -74,6 +74,16 @@ export const errorKinds = {
     doc: 'An uploaded program cannot be one of inkev’s functions.',
     hint: 'Compile it with clang -O2 -g -target bpf and inkev/function.h.'
   },
+  INKEV_ERR_POLICY: {
+    status: 422,
+    doc: 'The host’s policy does not allow an uploaded program.',
+    hint: 'Change the program; or ask the host’s administrator for another --program-policy of the agent.'
+  },
+  INKEV_ERR_SIGNATURE: {
+    status: 422,
+    doc: 'No key that the host trusts has signed an uploaded program.',
+    hint: 'Sign the ELF as it is sent: openssl pkeyutl -sign -rawin -inkey KEY -in ELF | base64 -w0.'
+  },
 
   // The object beside others.
   INKEV_ERR_LAYOUT: {

@@ -20,6 +20,7 @@ import {
   u32,
   vni
 } from '@inkev/bpf/catalogue/fields'
+import { programPolicy } from '@inkev/bpf/catalogue/policy'
 import { PROGRAM_KIND } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
@@ -178,7 +179,13 @@ export const stitch = group({ a: stitchEnd, b: stitchEnd }, { doc: 'An edge of t
 export const program = group(
   {
     sha256: Type.Unsafe<string>({ ...text({ doc: 'SHA-256 of the ELF, hex.', maxLength: 64 }), pattern: '^[0-9a-f]{64}$' }),
-    elf: Type.Unsafe<string>({ ...text({ doc: 'The compiled ELF, base64.', maxLength: 32 * 1024 * 1024 }), writeOnly: true })
+    elf: Type.Unsafe<string>({ ...text({ doc: 'The compiled ELF, base64.', maxLength: 32 * 1024 * 1024 }), writeOnly: true }),
+    signature: optional(
+      Type.Unsafe<string>({
+        ...text({ doc: 'Ed25519 signature of the ELF, base64; agents whose policy names keys demand it.', maxLength: 88 }),
+        pattern: '^[A-Za-z0-9+/]{86}==$'
+      })
+    )
   },
   { doc: 'An eBPF object that a user compiled with inkev/function.h. Functions are made of it; a new one replaces what runs in place.' }
 )
@@ -236,7 +243,8 @@ export const host = Type.Object(
     api: u32({ doc: 'Version of the REST interface.' }),
     kernel: text({ doc: 'Release of the kernel.' }),
     features: Type.Record(Type.String(), Type.Boolean(), { description: 'What the kernel offers.' }),
-    kinds: Type.Array(Type.String(), { description: 'Kinds of function in the catalogue.' })
+    kinds: Type.Array(Type.String(), { description: 'Kinds of function in the catalogue.' }),
+    programs: programPolicy
   },
   { description: 'The host that an agent runs.' }
 )

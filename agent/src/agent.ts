@@ -5,7 +5,8 @@ import { EventEmitter } from 'node:events'
 import { InkevError } from '../api/errors'
 import { type ErrorBody, type Program, type ResourceType, resources, type Status } from '../api/resources'
 import { canonical } from './model/canonical'
-import { type Desired, type HostFacts, inWords, programOf, resourceKey, splitKey } from './model/desired'
+import { type Desired, type HostFacts, inWords, resourceKey, splitKey } from './model/desired'
+import { requireAllowed } from './model/programs'
 import { usersOf } from './model/references'
 import { validate } from './model/validate'
 import { viewOf } from './model/view'
@@ -113,12 +114,11 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
 
   /** Code that is new is shown to the kernel's verifier before anything rests on it. */
   private async prove(each: Planned): Promise<void> {
-    const { type, config, before, error } = each
+    const { type, name, config, before, error } = each
     if (type !== 'programs' || config === undefined || error || (before as Program | undefined)?.sha256 === (config as Program).sha256)
       return
     try {
-      const program = programOf(config as Program)
-      if (program) await this.reconciler.prove(program.kind)
+      await this.reconciler.prove(requireAllowed(this.facts().programs, name, config as Program).kind)
     } catch (error) {
       each.error = asKnown(error)
     }

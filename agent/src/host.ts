@@ -16,9 +16,9 @@ import { VERSION } from './version'
 export function hostFacts(
   netlink: Netlink,
   failing: HostFacts['failing'],
-  { name, uplinks, vtep }: Pick<Options, 'name' | 'uplinks' | 'vtep'>
+  { name, uplinks, vtep, programs }: Pick<Options, 'name' | 'uplinks' | 'vtep' | 'programs'>
 ): () => HostFacts {
-  const others = { name, hasNetns, failing, device: (device: string) => netlink.link(device) }
+  const others = { name, hasNetns, failing, programs, device: (device: string) => netlink.link(device) }
   const missing = uplinks.find(uplink => !netlink.link(uplink))
   if (missing !== undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${missing} is no device of this host`)
   const [first, ...further] = uplinks
@@ -49,7 +49,7 @@ function chooseVtep(netlink: Netlink, uplinks: string[], vtep: string | undefine
   return chosen
 }
 
-export function describeHost({ name, uplink }: HostFacts, features: Features): Host {
+export function describeHost({ name, uplink, programs }: HostFacts, features: Features): Host {
   return {
     name,
     ...(uplink && { vtep: uplink.vtep, uplink: uplink.name, mtu: uplink.mtu }),
@@ -59,6 +59,7 @@ export function describeHost({ name, uplink }: HostFacts, features: Features): H
     features,
     kinds: Object.values(kinds)
       .filter(({ internal }) => !internal)
-      .map(({ kind }) => kind)
+      .map(({ kind }) => kind),
+    programs
   }
 }

@@ -4,8 +4,17 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { parseOptions } from './options'
+
+const POLICIES = {
+  narrow: { max_map_entries: 1024, map_types: ['hash'], helpers: ['map_lookup_elem', '6'] },
+  field: { max_elf: 5 },
+  type: { map_types: ['prog_array'] },
+  helper: { helpers: ['map_lookup_elem', 'trace_printk'] },
+  key: { keys: ['MCowBQYDK2VwAyEA'] }
+}
 
 let folder: string
 
@@ -14,6 +23,7 @@ beforeAll(() => {
   writeFileSync(join(folder, 'pem'), 'PEM')
   writeFileSync(join(folder, 'tokens.json'), JSON.stringify([{ token_sha256: 'a'.repeat(64), roles: ['read'] }]))
   writeFileSync(join(folder, 'bad.json'), '[{"token": "secret"}]')
+  for (const [name, policy] of Object.entries(POLICIES)) writeFileSync(join(folder, `${name}.json`), JSON.stringify(policy))
 })
 
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -29,6 +39,11 @@ describe('the command line', () => {
       { host: '127.0.0.1', port: 7443 },
       { host: '::1', port: 7443 }
     ])
+  })
+
+  test('takes a policy for programs, whose other fields are as without one', () => {
+    expect(parse()?.programs).toEqual(DEFAULT_POLICY)
+    expect(parse('--program-policy', '@narrow.json')?.programs).toEqual({ ...DEFAULT_POLICY, ...POLICIES.narrow })
   })
 
   const TLS = ['--tls-cert', '@pem', '--tls-key', '@pem']
@@ -57,6 +72,12 @@ describe('the command line', () => {
     [['--tls-cert', '@pem'], 'INKEV_ERR_OPTION', /go together/],
     [['--token-file', '@none.json'], 'INKEV_ERR_OPTION', /cannot be read \(ENOENT\)/],
     [['--token-file', '@bad.json'], 'INKEV_ERR_OPTION', /not a JSON list/],
+    [['--program-policy', '@none.json'], 'INKEV_ERR_OPTION', /cannot be read \(ENOENT\)/],
+    [['--program-policy', '@pem'], 'INKEV_ERR_OPTION', /pem is not JSON/],
+    [['--program-policy', '@field.json'], 'INKEV_ERR_OPTION', /max_elf: /],
+    [['--program-policy', '@type.json'], 'INKEV_ERR_OPTION', /map_types\.0: "prog_array"/],
+    [['--program-policy', '@helper.json'], 'INKEV_ERR_OPTION', /helpers\.1: inkev has no name trace_printk/],
+    [['--program-policy', '@key.json'], 'INKEV_ERR_OPTION', /keys\.0: is no Ed25519 public key/],
     [['--log-level', 'loud'], 'INKEV_ERR_OPTION', /loud/],
     [['--name', 'Edge 1'], 'INKEV_ERR_NAME', /Edge 1/]
   ] as const)('refuses %j', (args, code, message) => {

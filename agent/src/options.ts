@@ -6,7 +6,10 @@ import { hostname } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NAME_PATTERN } from '@inkev/bpf/catalogue/fields'
+import { DEFAULT_POLICY, helperNumber, type ProgramPolicy, programPolicy } from '@inkev/bpf/catalogue/policy'
+import { validate } from '@inkev/bpf/catalogue/validate'
 import { InkevError } from '../api/errors'
+import { publicKey } from './model/signature'
 
 export type Listen = { unix: string } | { host: string; port: number }
 
@@ -38,6 +41,8 @@ export interface Options {
   objects: string
   tls?: Tls
   tokens?: Token[]
+  /** What users' programs may be. */
+  programs: ProgramPolicy
   vxlanPort: number
   logLevel: string
   /** Remove everything from the kernel and end. The desired state is kept. */
@@ -60,6 +65,7 @@ export const USAGE = `usage: inkev-agent [options]
   --tls-cert FILE, --tls-key FILE   the agent's certificate and key (PEM)
   --tls-ca FILE         authority of the clients' certificates
   --token-file FILE     JSON: [{"token_sha256": "<hex>", "roles": ["read", "operate", "program", "capture"]}]
+  --program-policy FILE JSON: what uploaded programs may be, and whose signature they need; GET /v1/host shows it, and all its fields
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default: info)
   --teardown            remove everything that inkev has in the kernel, then end; a next start brings it back
   --help
@@ -78,6 +84,7 @@ const SPEC = {
   'tls-key': { type: 'string' },
   'tls-ca': { type: 'string' },
   'token-file': { type: 'string' },
+  'program-policy': { type: 'string' },
   'log-level': { type: 'string', default: 'info' },
   teardown: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false }
@@ -95,6 +102,7 @@ export function parseOptions(argv: string[]): Options | undefined {
     state: given.state,
     objects: given.objects ?? defaultObjects(),
     vxlanPort: parsePort(given['vxlan-port'], '--vxlan-port'),
+    programs: given['program-policy'] === undefined ? DEFAULT_POLICY : readPolicy(given['program-policy']),
     logLevel: given['log-level'],
     teardown: given.teardown,
     ...(given.vtep && { vtep: given.vtep }),
@@ -152,6 +160,31 @@ function readTokens(path: string): Token[] {
 
 function isToken({ token_sha256, roles }: Token): boolean {
   return /^[0-9a-f]{64}$/.test(token_sha256) && Array.isArray(roles) && roles.every(role => ROLES.includes(role))
+}
+
+function readPolicy(path: string): ProgramPolicy {
+  const option = '--program-policy'
+  const { value, problems } = validate(programPolicy, parseJson(read(path, option), `${option} ${path}`))
+  const [problem] = problems
+  if (problem) throw wrong(`${option} ${path}: ${problem.path || 'it'}: ${problem.message}`)
+  const { helpers, keys } = value as ProgramPolicy
+  const stranger = helpers.findIndex(name => helperNumber(name) === undefined)
+  if (stranger >= 0)
+    throw wrong(`${option} ${path}: helpers.${stranger}: inkev has no name ${helpers[stranger]}: give the number (enum bpf_func_id)`)
+  const broken = keys.findIndex(key => !publicKey(key))
+  if (broken >= 0)
+    throw wrong(
+      `${option} ${path}: keys.${broken}: is no Ed25519 public key: give what openssl pkey -pubout writes, without its first and last line`
+    )
+  return value as ProgramPolicy
+}
+
+function parseJson(text: string, place: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw wrong(`${place} is not JSON: ${(error as Error).message}`)
+  }
 }
 
 function read(path: string, option: string): string {

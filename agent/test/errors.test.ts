@@ -3,6 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { describe, expect, test } from '@jest/globals'
 import { errorKinds } from '../api/errors'
 import { Agent } from '../src/agent'
@@ -57,7 +58,13 @@ describe('a fault of the agent itself', () => {
       {} as Ids,
       endless,
       () => desired,
-      () => ({ name: 'edge-1', hasNetns: () => true, failing: () => new Map(), device: () => ({ ifindex: 1, mtu: 1500 }) }),
+      () => ({
+        name: 'edge-1',
+        hasNetns: () => true,
+        failing: () => new Map(),
+        programs: DEFAULT_POLICY,
+        device: () => ({ ifindex: 1, mtu: 1500 })
+      }),
       10
     )
     const change = { method: 'PUT' as const, type: 'networks' as const, name: 'web', body: { vni: 1, subnets: {} } }

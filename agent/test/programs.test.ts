@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs of users on a real host: uploaded, run in a chain, refused with a reason, replaced while packets flow.
 
-import { readFileSync } from 'node:fs'
+import { generateKeyPairSync, sign } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
@@ -230,6 +232,31 @@ describe('the next version of a program', () => {
   })
 })
 
+describe('a host whose policy asks for signatures', () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  const key = publicKey.export({ format: 'der', type: 'spki' }).toString('base64')
+  const signed = (upload: Upload) => ({
+    ...upload,
+    signature: sign(null, Buffer.from(upload.elf, 'base64'), privateKey).toString('base64')
+  })
+
+  test('runs on what it has, and takes what one of its keys has signed', async () => {
+    await limitWeb1()
+    const policy = join(host.folder, 'policy.json')
+    writeFileSync(policy, JSON.stringify({ keys: [key] }))
+    await host.stopAgent('SIGKILL')
+    await host.startAgent(['--program-policy', policy])
+    expect((await host.request('GET', '/v1/host')).body.programs).toMatchObject({ uploads: true, keys: [key] })
+    const next = compiled(['skb->len > config->longest', 'skb->len >= config->longest'])
+    const { status, body } = await host.request('PUT', '/v1/programs/limiter', next)
+    expect([status, body.error.code, body.error.path]).toEqual([422, 'INKEV_ERR_SIGNATURE', 'signature'])
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    expect((await put(host, 'programs/limiter', signed(next))).body).toMatchObject({ signature: signed(next).signature })
+    expect(await statusOf(host, 'functions/limit')).toMatchObject({ state: 'active' })
+    await host.stopAgent()
+  })
+})
+
 describe('what is no program', () => {
   const refused = async (upload: Upload) => {
     const { status, body } = await host.request('PUT', '/v1/programs/limiter', upload)
@@ -240,7 +267,6 @@ describe('what is no program', () => {
     ['text', () => uploadOf(Buffer.from('hello, world')), /not a 64-bit little-endian ELF/],
     ['an ELF of this machine', () => uploadOf(readFileSync('/bin/true')), /not of BPF/],
     ['an ELF cut short', () => uploadOf(Buffer.from(limiter.elf, 'base64').subarray(0, 20_000)), /is cut short or damaged/],
-    ['more than a megabyte', () => uploadOf(Buffer.alloc((1 << 20) + 1)), /has 1048577 bytes, and at most 1048576/],
     ['an object without BTF', () => uploadOf(compileProgram(TEMPLATE, '-g0')), /no \.BTF section: compile it with -g/],
     [
       'a program for another hook',
@@ -253,12 +279,7 @@ describe('what is no program', () => {
       /holds (other and limiter|limiter and other)/
     ],
     [
-      'a helper that the policy forbids',
-      () => compiled(['count(COUNTER(passed));', 'bpf_printk("passed");']),
-      /helper 6, which the policy does not allow/
-    ],
-    [
-      'a map that the policy forbids',
+      'a map that leads to programs',
       () => compiled(['INKEV_FUNCTION(', MAP.replace('HASH', 'PROG_ARRAY')], REMEMBER),
       /map seen is of a type \(prog_array\)/
     ],
@@ -279,6 +300,17 @@ describe('what is no program', () => {
     ]
   ])('%s is refused with a sentence', async (_, upload, message) => {
     expect(await refused(upload())).toEqual([422, 'INKEV_ERR_PROGRAM', expect.stringMatching(message)])
+  })
+
+  test.each<[string, () => Upload, RegExp]>([
+    ['more than a megabyte', () => uploadOf(Buffer.alloc((1 << 20) + 1)), /has 1048577 bytes, and at most 1048576/],
+    [
+      'a helper that leads beyond the function',
+      () => compiled(['count(COUNTER(passed));', 'bpf_printk("passed");']),
+      /helper 6, which the policy does not allow/
+    ]
+  ])('%s is refused by the policy', async (_, upload, message) => {
+    expect(await refused(upload())).toEqual([422, 'INKEV_ERR_POLICY', expect.stringMatching(message)])
   })
 
   test('comes not among others: a program needs a role of its own', async () => {

@@ -67,10 +67,11 @@ function sentences(...parts: (string | undefined)[]): string {
 
 /** The path of a dotted field name, as `subnets.v4.cidr`. What the schema does not know ends it. */
 export function pathOf(attributes: Attributes, field: string): Path {
-  const [name, ...rest] = field.split('.')
-  const attribute = attributes[name!]
-  if (!attribute) return []
-  const here: Step = { attribute: name! }
+  const [first, ...rest] = field.split('.')
+  const found = Object.entries(attributes).find(([name, { sentAs }]) => name === first || sentAs === first)
+  if (!found) return []
+  const [name, attribute] = found
+  const here: Step = { attribute: name }
   if (rest.length === 0) return [here]
   if (attribute.shape === 'object') return [here, ...pathOf(attribute.attributes!, rest.join('.'))]
   if (attribute.shape === 'list' || attribute.shape === 'set') return [here, { index: Number(rest[0]) }]

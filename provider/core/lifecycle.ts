@@ -93,13 +93,13 @@ async function planDiagnostics(
     if (!world.agents) return []
     const hosts = resource.hosts(state)
     const session = world.session(signal)
-    await settled(hosts, async host => session.agent(host).host()).catch(error => {
+    const met = await settled(hosts, async host => session.agent(host).host()).catch(error => {
       throw onHostAttribute(resource, error)
     })
     const problems = resource.problems?.(state, world) ?? []
     const body = { ...requestBody(resource.fields, state, config), ...resource.content?.(state) }
     const name = typeof state.name === 'string' ? state.name : firstOf(resource.names?.(state))
-    if (name !== undefined && isWhollyKnown(body)) world.intend(resource.rest, { name, hosts, body })
+    if (name !== undefined && isWhollyKnown(body)) world.intend(resource.rest, { name, hosts, body }, met)
     return problems.map(problemDiagnostic)
   } catch (error) {
     return errorDiagnostics(error, resource.attributes)

@@ -24,6 +24,8 @@ export interface Attribute {
   replace?: boolean
   /** A computed value is kept as long as none of these neighbours changes. */
   follows?: readonly string[]
+  /** The agents' field that it stands for, where that is another: what agents say of the field is told here. */
+  sentAs?: string
 }
 
 export type Attributes = Readonly<Record<string, Attribute>>

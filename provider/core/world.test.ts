@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is refused beside all else that a run has planned so far, on the attribute that says it.
 
+import type { Host } from '@inkev/agent/api/resources'
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
+import { uploadOf } from '@inkev/bpf/testing/program'
 import { expect, test } from '@jest/globals'
 import type { Agent } from './agent'
 import { errorDiagnostics } from './diagnostics'
@@ -79,4 +82,26 @@ test('of a balancer between router and network it is refused with the stitch tha
       )
     ]
   ])
+})
+
+test('a program that the policy of one of its hosts does not allow is refused at the path of its file', () => {
+  const programs = { ...DEFAULT_POLICY, max_elf_bytes: 1000 }
+  const { attributes } = resources.inkev_program!
+  try {
+    planned().intend('programs', { name: 'limiter', hosts, body: { ...uploadOf(Buffer.alloc(1001)) } }, [
+      { name: 'edge-1', programs } as Host
+    ])
+    expect('taken').toBe('refused')
+  } catch (error) {
+    expect(errorDiagnostics(error, attributes)).toEqual([
+      {
+        severity: 'error',
+        summary: 'Invalid elf',
+        detail: expect.stringMatching(
+          /^the ELF of program limiter has 1001 bytes, and at most 1000 are allowed\. Change the program; or ask/
+        ),
+        path: [{ attribute: 'path' }]
+      }
+    ])
+  }
 })

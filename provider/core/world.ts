@@ -2,11 +2,12 @@
 // What the provider process knows: the agents of its configuration, and the resources that this run has planned so far.
 
 import { InkevError } from '@inkev/agent/api/errors'
-import type { ResourceType } from '@inkev/agent/api/resources'
+import type { Host, ResourceType } from '@inkev/agent/api/resources'
 import { type Desired, type HostFacts, noRows } from '@inkev/agent/src/model/desired'
 import { requireReach } from '@inkev/agent/src/model/reach'
 import { macOf } from '@inkev/agent/src/model/resolve'
 import { requirePortsInside, validate } from '@inkev/agent/src/model/validate'
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { type Agent, AgentError, type Limits } from './agent'
 import type { Diagnostic } from './diagnostics'
 import { endpointOperations, memberships } from './endpoints'
@@ -65,8 +66,8 @@ export class World {
     return this.#intents.get(`${rest}/${name}`)
   }
 
-  /** Notes what one object is to become, and judges it beside all others of this run by the agent’s own rules. Throws AgentError. */
-  intend(rest: ResourceType, asked: Intent): void {
+  /** Notes what one object is to become, and judges it beside all others of this run by the rules of its hosts’ agents. Throws AgentError. */
+  intend(rest: ResourceType, asked: Intent, met: readonly Host[] = []): void {
     const intent = rest === 'ports' ? withMac(asked) : asked
     this.forget(rest, intent.name)
     this.#intents.set(`${rest}/${intent.name}`, intent)
@@ -74,7 +75,7 @@ export class World {
     for (const [host, plans] of this.#plans)
       if (intent.hosts.includes(host)) plans[rest].set(intent.name, intent.body)
       else for (const { name, body } of endpoints) plans.endpoints.set(name, body)
-    for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!)
+    for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!, met.find(({ name }) => name === host)?.programs)
   }
 
   forget(rest: ResourceType, name: string): void {
@@ -102,12 +103,13 @@ export function judgeAlone(rest: ResourceType, name: string, body: Members): voi
 }
 
 /** Judges an object by the agent’s rules, on a host that has every namespace and device. */
-function judge(host: string, rest: ResourceType, name: string, plans: Plans): void {
+function judge(host: string, rest: ResourceType, name: string, plans: Plans, programs = DEFAULT_POLICY): void {
   const facts: HostFacts = {
     name: host,
     uplink: { name: 'uplink', ifindex: 0, mtu: 9000, vtep: '0.0.0.0' },
     hasNetns: () => true,
     failing: () => new Map(),
+    programs,
     device: () => ({ ifindex: 1, mtu: 9000 })
   }
   try {

@@ -2,6 +2,7 @@
 // The desired state of one host as the model reads it: every stored resource by name, and the facts of the host.
 
 import type { FunctionKind } from '@inkev/bpf/catalogue/define'
+import type { ProgramPolicy } from '@inkev/bpf/catalogue/policy'
 import { PROGRAM_KIND, type Program as ReadProgram, readProgram } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import type { Endpoint, Network, NetworkFunction, Peer, Program, ResourceType, Stitch, StitchEnd, WorkloadPort } from '../../api/resources'
@@ -44,6 +45,8 @@ export interface HostFacts {
   hasNetns(netns: string): boolean
   /** What fails of what the function of a key wants watched: reasons by the keys of its kind. */
   failing(key: string): ReadonlyMap<string, string>
+  /** What programs may be uploaded. */
+  programs: ProgramPolicy
   /** A device of the host; undefined when there is none of that name. */
   device(name: string): { ifindex: number; mtu: number } | undefined
 }

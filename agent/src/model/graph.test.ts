@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a desired state to the graph of one host: what runs, what waits, what is idle, and what each function sees at its ports.
 
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { describe, expect, test } from '@jest/globals'
 import type { Desired, HostFacts } from './desired'
 import { buildGraph } from './graph'
@@ -11,6 +12,7 @@ const facts: HostFacts = {
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
   failing: () => new Map(),
+  programs: DEFAULT_POLICY,
   device: () => ({ ifindex: 7, mtu: 1500 })
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks on physical segments, and trunk ports: what is refused, and what the graph makes of the rest.
 
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { expect, test } from '@jest/globals'
 import type { InkevError } from '../../api/errors'
 import type { ResourceType } from '../../api/resources'
@@ -14,6 +15,7 @@ const facts: HostFacts = {
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
   failing: () => new Map(),
+  programs: DEFAULT_POLICY,
   device: name => (name === 'missing' ? undefined : { ifindex: 7, mtu: 1400 })
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is refused before it is stored: faults within one resource, and beside the others. Missing references are none: a resource waits for them.
 
-import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import { cidrOverlaps, parseMac } from '@inkev/bpf/catalogue/addresses'
 import { type FunctionKind, isChainable, isChainPort, portNames } from '@inkev/bpf/catalogue/define'
@@ -18,7 +17,6 @@ import {
   type Program,
   programOf,
   type ResourceType,
-  requireProgram,
   resourceKey,
   type Stitch,
   type StitchEnd,
@@ -28,6 +26,7 @@ import {
 import { CHAIN_MAX, FUNCTIONS_MAX, PORTS_MAX } from './limits'
 import { findLoop } from './loops'
 import { findMisplaced } from './placing'
+import { requireAllowed } from './programs'
 import { usersOf } from './references'
 import { cidrsOf, macOf, membershipsOf, segmentOf, subnetsOf } from './resolve'
 
@@ -39,7 +38,7 @@ export function validate(desired: Desired, facts: HostFacts, type: ResourceType,
     peers: () => validatePeer(facts, name, peers.get(name)!),
     endpoints: () => validateEndpoint(desired, facts, name, endpoints.get(name)!),
     ports: () => validatePort(desired, facts, name, ports.get(name)!),
-    programs: () => validateProgram(desired, name, desired.programs.get(name)!, before as Program | undefined),
+    programs: () => validateProgram(desired, facts, name, desired.programs.get(name)!, before as Program | undefined),
     functions: () => validateFunction(desired, name, functions.get(name)!, before as NetworkFunction | undefined),
     stitches: () => validateStitch(desired, facts, name, stitches.get(name)!)
   }
@@ -243,11 +242,8 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
   requireNoLoop(desired, kind.kind)
 }
 
-function validateProgram(desired: Desired, name: string, program: Program, before: Program | undefined): void {
-  const { kind } = asRefusal('INKEV_ERR_PROGRAM', 'elf', () => requireProgram(program))
-  const digest = createHash('sha256').update(kind.object!.elf).digest('hex')
-  if (digest !== program.sha256)
-    refuse('INKEV_ERR_PROGRAM', 'sha256', `the ELF of program ${name} has the SHA-256 ${digest}`, 'Upload both anew.')
+function validateProgram(desired: Desired, facts: HostFacts, name: string, program: Program, before: Program | undefined): void {
+  const { kind } = requireAllowed(facts.programs, name, program)
   const users = usersOf(desired, 'programs', name).map(user => splitKey(user)[1])
   const running = programOf(before)?.kind.object
   const fault = running && users.length > 0 ? takeoverFault(running, kind.object!) : undefined
@@ -271,15 +267,6 @@ function requireFit(desired: Desired, user: string, kind: FunctionKind): void {
   if (chaining !== undefined && !isChainable(kind))
     refuse('INKEV_ERR_NOT_CHAINABLE', 'elf', `function ${user} stands in the chain of port ${chaining}, and the program cannot`)
   requireNoLoop(desired, 'elf')
-}
-
-function asRefusal<T>(code: ErrorCode, path: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (error instanceof RangeError) refuse(code, path, error.message)
-    throw error
-  }
 }
 
 function validateStitch(desired: Desired, facts: HostFacts, name: string, { a, b }: Stitch): void {

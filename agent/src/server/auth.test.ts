@@ -10,8 +10,9 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import type { InkevError } from '../../api/errors'
+import { InkevError } from '../../api/errors'
 import type { Options, Role } from '../options'
+import { buildApp } from './app'
 import { authorizer } from './auth'
 import { listenOn } from './listen'
 
@@ -21,6 +22,7 @@ let close: (() => Promise<void>) | undefined
 const tokens = [
   { token_sha256: sha256('reader'), roles: ['read' as const] },
   { token_sha256: sha256('operator'), roles: ['operate' as const] },
+  { token_sha256: sha256('author'), roles: ['program' as const] },
   { token_sha256: sha256('analyst'), roles: ['capture' as const] }
 ]
 
@@ -145,6 +147,8 @@ describe('with tokens', () => {
     ['operator', 'operate', 'ok'],
     ['operator', 'program', 'INKEV_ERR_FORBIDDEN'],
     ['operator', 'capture', 'INKEV_ERR_FORBIDDEN'],
+    ['author', 'program', 'ok'],
+    ['author', 'operate', 'INKEV_ERR_FORBIDDEN'],
     ['analyst', 'capture', 'ok'],
     ['analyst', 'read', 'INKEV_ERR_FORBIDDEN']
   ])('who shows %p and wants to %s gets %s', async (token, role, answer) => {
@@ -177,4 +181,17 @@ describe('with client certificates', () => {
     expect(await ask({ port: other, path: '/read', ca: read('ca.pem') })).toBe('INKEV_ERR_UNAUTHENTICATED')
     expect(await ask({ port: other, path: '/read', ca: read('ca.pem'), headers: bearer('reader') })).toBe('ok')
   })
+})
+
+test('programs come and go by the role program, whatever else changes by operate', async () => {
+  const authorize = (_: unknown, role: Role) => {
+    throw new InkevError('INKEV_ERR_FORBIDDEN', role)
+  }
+  const app = await buildApp({ authorize, host: () => {} } as never)
+  const asked = async (method: 'PUT' | 'DELETE' | 'POST', path: string) =>
+    (await app.inject({ method, url: `/v1/${path}` })).json().error.message
+  expect(await asked('PUT', 'programs/limiter')).toBe('program')
+  expect(await asked('DELETE', 'programs/limiter')).toBe('program')
+  expect(await asked('PUT', 'functions/limit')).toBe('operate')
+  expect(await asked('POST', 'bulk')).toBe('operate')
 })

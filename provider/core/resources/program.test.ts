@@ -68,6 +68,6 @@ describe('the file of a program', () => {
   })
 
   test('is nothing that a state holds', () => {
-    expect(Object.keys(program.attributes)).toEqual(['name', 'path', 'hosts', 'sha256', 'timeouts'])
+    expect(Object.keys(program.attributes)).toEqual(['name', 'path', 'hosts', 'sha256', 'signature', 'timeouts'])
   })
 })

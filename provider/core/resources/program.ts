@@ -19,7 +19,7 @@ export const program = defineResource({
     path: path({ doc: 'The compiled ELF, where Terraform runs.', example: 'limiter.bpf.o' }),
     hosts: hostSet('The hosts that have the program.')
   },
-  adjust: { sha256: { required: false, computed: true, follows: ['path'] } },
+  adjust: { path: { sentAs: 'elf' }, sha256: { required: false, computed: true, follows: ['path'] } },
   identity: ['name'],
   hosts: hostsOf,
   reflect: reflectHosts,
