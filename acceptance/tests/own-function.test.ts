@@ -59,6 +59,11 @@ async function used(address: string): Promise<number> {
   return (await row('alice-quota', 'used', address)) ?? 0
 }
 
+/** SHA-256 of the code that measures alice's quota. */
+async function codeRun(): Promise<string> {
+  return (await edge.request('GET', '/v1/functions/alice-quota')).body.code
+}
+
 describe('the example own-function', () => {
   test('is followed by an empty plan', async () => {
     expect(await terraform.plan()).toMatchObject({ empty: true })
@@ -139,6 +144,7 @@ describe('the example own-function', () => {
     await alice.run(['ping', '-n', '-c', '1', '-s', '1200', BOB.v4])
     expect(await counted('long_ones')).toBe(2)
     expect(await terraform.plan()).toMatchObject({ empty: true })
+    expect(text).toContain(`-> "${await codeRun()}"`)
   })
 
   test('tells what the verifier said, with the line of the source, and goes on as it was', async () => {
@@ -147,6 +153,7 @@ describe('the example own-function', () => {
     expect(code).toBe(1)
     expect(stderr.replaceAll(/\s*│?\s+/g, ' ')).toMatch(/invalid access to map value.*own\.bpf\.c:\d+/)
     expect(await ping(alice, BOB.v4)).toBe(true)
+    expect(await terraform.run(['state', 'show', 'inkev_function.alice_quota'])).toContain(`"${await codeRun()}"`)
     compile('quota', ['bytes > *allowed + *(allowed + 4096)', 'bytes > *allowed'])
     expect(await terraform.plan()).toMatchObject({ empty: true })
   })

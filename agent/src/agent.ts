@@ -186,7 +186,8 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
   private view(type: ResourceType, name: string, config: unknown, facts = this.facts()): View {
     const status = this.reconciler.statuses.get(resourceKey(type, name)) ?? { state: 'pending', reason: 'not looked at yet' }
     const view = viewOf(this.desired(), facts, type, name, config, functionName => portNumbersOf(functionName, this.desired(), this.ids))
-    return { name, ...view, status }
+    const code = this.reconciler.code(resourceKey(type, name))
+    return { name, ...view, ...(code && { code }), status }
   }
 }
 

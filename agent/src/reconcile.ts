@@ -105,6 +105,11 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     return this.images.labels(key)
   }
 
+  /** SHA-256 of the code that runs for a function or a network; undefined while none does. */
+  code(key: string): string | undefined {
+    return this.options.kernel.code(key)
+  }
+
   /** Throws InkevError where the kernel's verifier refuses a kind's code. */
   async prove(kind: FunctionKind): Promise<void> {
     try {

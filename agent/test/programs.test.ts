@@ -57,6 +57,11 @@ async function counters(): Promise<Record<string, number>> {
   return (await host.request('GET', '/v1/functions/limit/counters')).body
 }
 
+/** SHA-256 of the code that a function runs. */
+async function codeOf(name: string): Promise<string | undefined> {
+  return (await host.request('GET', `/v1/functions/${name}`)).body.code
+}
+
 describe('a program', () => {
   test('counts and drops packets in the chain of a port as its source says', async () => {
     await limitWeb1({ longest: '1000' })
@@ -94,6 +99,7 @@ describe('a program', () => {
     await host.startAgent()
     expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
     expect(await statusOf(host, 'programs/limiter')).toEqual({ state: 'active' })
+    expect(await codeOf('limit')).toBe(limiter.sha256)
     expect((await host.request('DELETE', '/v1/programs/limiter')).body.error).toMatchObject({
       code: 'INKEV_ERR_IN_USE',
       message: 'program limiter is used by function limit'
@@ -174,7 +180,10 @@ describe('the next version of a program', () => {
     await limitWeb1()
     const versions = [compiled(['skb->len > config->longest', 'skb->len >= config->longest']), limiter]
     const flood = packetsLost(host, 'web1', '10.0.1.12', 4000, 0.001)
-    for (let n = 0; n < 10; n++) await put(host, 'programs/limiter', versions[n % 2])
+    for (let n = 0; n < 10; n++) {
+      await put(host, 'programs/limiter', versions[n % 2])
+      expect(await codeOf('limit')).toBe(versions[n % 2]!.sha256)
+    }
     expect(await flood).toBe(0)
     const { passed } = await counters()
     expect(passed).toBeGreaterThanOrEqual(8000)

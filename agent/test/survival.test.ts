@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A real host on which things go wrong: agents die half-way, others take away what is ours, clients come in any order.
 
+import { createHash } from 'node:crypto'
 import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -120,6 +121,13 @@ describe('an agent with other code', () => {
     expect(await lost).toBe(0)
     const counters = (await host.request('GET', '/v1/functions/rules/counters')).body
     expect(counters.sessions_opened).toBe(1)
+    for (const [path, object] of [
+      ['functions/rules', 'firewall'],
+      ['networks/web', 'bridge']
+    ]) {
+      const sum = createHash('sha256').update(readFileSync(join(objects, `${object}.bpf.o`)))
+      expect((await host.request('GET', `/v1/${path}`)).body.code).toBe(sum.digest('hex'))
+    }
     expect((await host.run(['find', '/sys/fs/bpf/inkev', '-type', 'f'])).split('\n').length).toBe(pins.split('\n').length)
     await host.stopAgent()
   })

@@ -45,9 +45,10 @@ export async function write(
   const named = { ...planned, name }
   const leaving = before.filter(host => !hosts.includes(host))
   if (prior && leaving.length > 0) await remove(resource, session, prior, leaving)
-  await resource.announce?.(session, named, prior, new Map(hosts.map((host, index) => [host, stored[index]!])))
+  const found: Found = new Map(hosts.map((host, index) => [host, stored[index]!]))
+  await resource.announce?.(session, named, prior, found)
   for (const [index, host] of hosts.entries()) warnIfDegraded(session, host, stored[index]!)
-  const state = filledIn(resource.attributes, named, complete(resource.attributes, stored[0]!.item))
+  const state = filledIn(resource.attributes, named, complete(resource.attributes, { ...stored[0]!.item, ...resource.gather?.(found) }))
   return { state, private: { etags: tagsOf(hosts, stored) } }
 }
 
@@ -166,7 +167,7 @@ export async function readState(
   if (found.size === 0) return { state: null, private: {} }
   const states = [...found.values()].map(({ item }) => stateOf(fields, item, prior))
   const drifted = states.find(state => !isEqual(state, complete(fields, prior)))
-  const state = { ...prior, ...(drifted ?? states[0]) }
+  const state = { ...prior, ...(drifted ?? states[0]), ...resource.gather?.(found) }
   return { state: await resource.reflect(session, state, found), private: { etags: tagsOf([...found.keys()], [...found.values()]) } }
 }
 

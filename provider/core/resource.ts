@@ -45,6 +45,8 @@ export interface Hooks {
   names?(planned: Members): Iterable<string>
   /** Values on which the hosts must agree, from what each of them answered. */
   agree?(answers: Members[]): Members
+  /** Values of computed attributes that follow from the answers of all hosts. */
+  gather?(found: Found): Members
   /** Tells other hosts about the objects; run after each write, and whatever it leaves undone the next refresh notices. */
   announce?(session: Session, planned: Members, prior: Members | null, found: Found): Promise<void>
   /** Takes back what was announced, once the objects on the hosts named are deleted. */

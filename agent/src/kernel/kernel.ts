@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Entry, FunctionKind } from '@inkev/bpf/catalogue/define'
 import type { Native, Netlink } from '@inkev/native'
+import { codeOf } from '../plan/digest'
 import type { Step } from '../plan/plan'
 import type { Actual, Entries, ObjectWish } from '../plan/state'
 import { Devices } from './devices'
@@ -161,6 +162,12 @@ export class Kernel {
         await this.shared.clear()
         actual.shared.clear()
     }
+  }
+
+  /** SHA-256 of the code that has an object's packets; undefined while nothing has, or where another version of the agent did not tell. */
+  code(key: string): string | undefined {
+    const digest = this.loaded.digest(key)
+    return digest && codeOf(digest)
   }
 
   /** Totals over all CPUs, in the order of the counters' numbers; undefined while the object does not run. */

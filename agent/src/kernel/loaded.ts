@@ -147,6 +147,11 @@ export class LoadedObjects {
     return this.template(compiled).load(options)
   }
 
+  /** Names what has the packets; undefined while nothing has. */
+  digest(key: string): string | undefined {
+    return (this.former.get(key)?.running ?? this.running.get(key))?.digest
+  }
+
   /** Its own maps; undefined while the object does not run. */
   maps(key: string): ReadonlyMap<string, BpfMap> | undefined {
     return this.running.get(key)?.maps

@@ -7,7 +7,7 @@ import { type MapSpec, type ObjectSpec, readObject } from '@inkev/bpf/catalogue/
 import type { CodeObject, FunctionKind } from '@inkev/bpf/catalogue/define'
 import { layoutText } from '@inkev/bpf/catalogue/layout'
 import { InkevError } from '../../api/errors'
-import { digestOf } from '../plan/digest'
+import { digestOf, sha256 } from '../plan/digest'
 
 export interface CompiledObject {
   name: string
@@ -15,7 +15,7 @@ export interface CompiledObject {
   main: string
   elf: Buffer
   spec: ObjectSpec
-  /** Names its contents. */
+  /** SHA-256 of the ELF. */
   digest: string
 }
 
@@ -58,7 +58,7 @@ export class Objects {
   private read(name: string): CompiledObject {
     try {
       const elf = readFileSync(this.path(name))
-      return { name, main: name, elf, spec: readObject(elf), digest: digestOf(elf) }
+      return { name, main: name, elf, spec: readObject(elf), digest: sha256(elf) }
     } catch (error) {
       throw unusable(this.path(name), (error as Error).message, error)
     }
@@ -70,7 +70,7 @@ export class Objects {
 }
 
 function compiledOf({ name, main, elf, spec }: CodeObject): CompiledObject {
-  return { name, main, elf: Buffer.from(elf), spec, digest: digestOf(elf) }
+  return { name, main, elf: Buffer.from(elf), spec, digest: sha256(elf) }
 }
 
 function unusable(path: string, reason: string, cause?: unknown): InkevError {

@@ -3,13 +3,14 @@
 //
 // core/<map>                                 the maps that all objects share
 // core/<object>/…                            the road's own objects
-// networks/<name>/…, functions/<name>/…      the functions, each with: function_<digest>, program_<digest>_<name>, <map>_<layout>
+// networks/<name>/…, functions/<name>/…      the functions, each with: function_<digest>, program_<digest>_<name>, <map>_<layout>;
+//                                            the digest begins with the SHA-256 of the code
 // links/<key>                                the links of the hooks
 
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-const PROGRAM = /^(function|program)_([0-9a-f]{12})(_|$)/
+const PROGRAM = /^(function|program)_([0-9a-f]{12}|[0-9a-f]{76})(_|$)/
 
 export class Pins {
   readonly root: string

@@ -6,7 +6,7 @@ import type { HostFacts } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
 import type { Numbers } from '../model/surroundings'
 import { isVeth } from '../model/workloads'
-import { digestOf } from './digest'
+import { digestOf, runDigest } from './digest'
 import type { CompiledCode, CompiledObjects } from './images'
 import type { DeviceWish, ImageWish, ObjectWish, Wishes } from './state'
 
@@ -90,7 +90,7 @@ function objectOf(
 }
 
 function objectWish(key: string, { name, digest }: CompiledCode, id: number, sizes: Record<string, number>): ObjectWish {
-  return { key, object: name, id, sizes, digest: digestOf(digest, String(id), JSON.stringify(sizes)) }
+  return { key, object: name, id, sizes, digest: runDigest(digest, String(id), JSON.stringify(sizes)) }
 }
 
 const NAME_MAX = 12

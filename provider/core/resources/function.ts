@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // inkev_function: an instance of one kind of the catalogue, the same on all its hosts. Every kind is an attribute; none is named here.
 
-import { name } from '@inkev/bpf/catalogue/fields'
+import { name, text } from '@inkev/bpf/catalogue/fields'
+import { Type } from '@sinclair/typebox'
 import { defineResource, hostSet, hostsOf, reflectHosts } from '../resource'
 import type { Members } from '../value'
 
@@ -11,11 +12,21 @@ export const networkFunction = defineResource({
   description: 'A network function: exactly one attribute, its kind, holds its configuration.',
   own: {
     name: name({ doc: 'Name of the function.', replace: true }),
-    hosts: hostSet('The hosts that have the function; it is loaded where a local workload can reach it.')
+    hosts: hostSet('The hosts that have the function; it is loaded where a local workload can reach it.'),
+    code: Type.Array(text({ doc: 'Digest.', maxLength: 64 }), {
+      description:
+        'SHA-256 of the code that runs, as of the last refresh: of several versions while only some hosts have the next one; none where it is loaded nowhere.',
+      uniqueItems: true
+    })
   },
+  adjust: { code: { required: false, computed: true, follows: ['hosts'] } },
   identity: ['name'],
   hosts: hostsOf,
   reflect: reflectHosts,
+
+  gather(found) {
+    return { code: [...new Set([...found.values()].flatMap(({ item: { code } }) => (typeof code === 'string' ? [code] : [])))].toSorted() }
+  },
 
   /** A function cannot become one of another kind. */
   replaces(planned, prior) {
