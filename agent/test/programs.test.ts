@@ -2,11 +2,12 @@
 // Programs of users on a real host: uploaded, run in a chain, refused with a reason, replaced while packets flow.
 
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
+import { sleep } from '@inkev/acceptance/lab/process'
 import { compileProgram, TEMPLATE, type Upload, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { packetsLost, port, put, statusOf, web } from './client'
@@ -175,6 +176,39 @@ INKEV_FUNCTION(`
   return compiled(['INKEV_FUNCTION(', map], ['count(COUNTER(passed));', remember])
 }
 
+/** Counts packets by their EtherType in a map that takes long to copy. */
+function logbook(appended: string): Upload {
+  const map = `struct entry {
+	__u32 packets;${appended}
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << 17);
+	__type(key, __u32);
+	__type(value, struct entry);
+} logbook SEC(".maps");
+
+INKEV_FUNCTION(`
+  const remember = `__u32 key = skb->protocol;
+	struct entry *entry = bpf_map_lookup_elem(&logbook, &key);
+
+	if (entry)
+		__sync_fetch_and_add(&entry->packets, 1);
+	count(COUNTER(passed));`
+  return compiled(['INKEV_FUNCTION(', map], ['count(COUNTER(passed));', remember])
+}
+
+/** Ends the agent between the moment in which packets begin to wait and that in which the next version has them. */
+async function killWhilePacketsWait(): Promise<void> {
+  const pid = host.agentPid!
+  const isWaiting = () => existsSync(`/proc/${pid}/root/sys/fs/bpf/inkev/functions/limit/former`)
+  while (!isWaiting()) await sleep(1)
+  await sleep(10)
+  process.kill(pid, 'SIGSTOP')
+  expect(isWaiting()).toBe(true)
+  await host.stopAgent('SIGKILL')
+}
+
 describe('the next version of a program', () => {
   test('replaces the code under a flood of packets, back and forth, and none is lost', async () => {
     await limitWeb1()
@@ -228,6 +262,21 @@ describe('the next version of a program', () => {
     expect((await counters()).passed).toBeGreaterThan(passed)
     await put(host, 'programs/limiter', talkers(16, ''))
     expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'active' })
+  })
+
+  test('is taken when the agent starts again, should it die while packets wait: until then the former one has them', async () => {
+    await limitWeb1({}, logbook(''))
+    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+    const steady = packetsLost(host, 'web1', '10.0.1.12', 300, 0.01)
+    const upload = host.request('PUT', '/v1/programs/limiter', logbook('\n\t__u32 last;')).catch(() => {})
+    await killWhilePacketsWait()
+    await upload
+    await sleep(1500)
+    await host.startAgent()
+    expect(await steady).toBe(0)
+    expect(await codeOf('limit')).toBe(logbook('\n\t__u32 last;').sha256)
+    const { items } = (await host.request('GET', '/v1/functions/limit/tables/logbook')).body
+    expect(items[8].value).toEqual({ packets: 606, last: 0 })
   })
 
   test('is refused where a function that is made of it could not go on', async () => {

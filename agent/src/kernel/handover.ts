@@ -17,6 +17,7 @@ const CALLS = ['panel', 'instances']
 
 /** One version of a function and the next. */
 export interface Handover {
+  key: string
   before: Program
   after: Program
   moves: Move[]
@@ -30,7 +31,7 @@ export interface Move {
   bytes: number
 }
 
-interface Parts {
+export interface Parts {
   bpf: Bpf
   objects: Objects
   loaded: LoadedObjects
@@ -44,11 +45,13 @@ interface Parts {
  * is not copied, and no version sees a record of which there is a later one. Throws where the memory does not fit, or took longer to copy than packets wait: the
  * former version has the packets again then.
  */
-export async function handOver(parts: Parts, { before, after, moves }: Handover): Promise<void> {
-  const calls = callsOf(parts, before)
+export async function handOver(parts: Parts, { key, before, after, moves }: Handover): Promise<void> {
+  const own = programValue(before.info.id)
+  const calls = callsOf(parts, value => value === own)
   const until = process.hrtime.bigint() + WAIT_MAX
   const hold = await loadHold(parts, before, until)
   try {
+    parts.loaded.keepWay(key, hold.maps.get('former')!)
     lead(parts, calls, hold.programs.get(HOLD)!)
     parts.bpf.settle()
     for (const move of moves) copy(move)
@@ -58,15 +61,31 @@ export async function handOver(parts: Parts, { before, after, moves }: Handover)
     lead(parts, calls, before)
     throw error
   } finally {
+    parts.bpf.settle()
+    parts.loaded.forgetWay(key)
     hold.close()
+  }
+}
+
+/** What an agent that died has left waiting: the packets are led to the version that gets them anyway, and without detour. */
+export function resumeFormer(parts: Parts): void {
+  const known = new Set(parts.loaded.mains().map(({ info }) => programValue(info.id)))
+  for (const [key, former] of parts.loaded.interrupted()) {
+    lead(
+      parts,
+      callsOf(parts, value => !known.has(value)),
+      former
+    )
+    parts.bpf.settle()
+    parts.loaded.forgetWay(key)
   }
 }
 
 type Calls = (readonly [map: string, slots: string[]])[]
 
-function callsOf({ held }: Parts, program: Program): Calls {
-  const value = programValue(program.info.id)
-  return CALLS.map(map => [map, [...(held.get(map) ?? [])].flatMap(([slot, called]) => (called === value ? [slot] : []))])
+/** Where programs are called, by the values of the maps. */
+function callsOf({ held }: Parts, isMeant: (value: string) => boolean): Calls {
+  return CALLS.map(map => [map, [...(held.get(map) ?? [])].flatMap(([slot, value]) => (isMeant(value) ? [slot] : []))])
 }
 
 async function loadHold({ objects, loaded, shared }: Parts, former: Program, until: bigint): Promise<BpfObject> {

@@ -9,7 +9,7 @@ import { codeOf } from '../plan/digest'
 import type { Step } from '../plan/plan'
 import type { Actual, Entries, ObjectWish } from '../plan/state'
 import { Devices } from './devices'
-import { handOver } from './handover'
+import { handOver, type Parts, resumeFormer } from './handover'
 import { Hooks } from './hooks'
 import { LoadedObjects } from './loaded'
 import { Namespaces, type OwnedNamespaces } from './namespaces'
@@ -61,7 +61,8 @@ export class Kernel {
     replace(this.actual.objects, this.loaded.adopt(active))
     this.hooks.adopt()
     const fits = this.shared.fit()
-    if (!fits) await this.removeAll()
+    if (fits) resumeFormer(this.parts())
+    else await this.removeAll()
     for (const key of this.loaded.remains()) this.loaded.unload(key)
     for (const key of this.actual.objects.keys()) this.rings.adopt(key)
     this.observe()
@@ -223,14 +224,15 @@ export class Kernel {
     this.actual.images.set(wish.key, new Map([...(before ?? [])].filter(([map]) => kept.includes(map))))
   }
 
+  private parts(): Parts {
+    return { bpf: this.native.bpf, objects: this.objects, loaded: this.loaded, shared: this.shared, held: this.actual.shared }
+  }
+
   /** Where memory cannot be moved, what ran before runs on. */
   private async takeOver(key: string): Promise<void> {
     const { actual, loaded } = this
     try {
-      await handOver(
-        { bpf: this.native.bpf, objects: this.objects, loaded, shared: this.shared, held: actual.shared },
-        loaded.handover(key)
-      )
+      await handOver(this.parts(), loaded.handover(key))
       loaded.confirm(key)
       actual.objects.set(key, { ...actual.objects.get(key)!, waiting: false })
     } catch (error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The eBPF objects that run: loaded or taken over, replaced in place, unloaded. Pins carry what a next start must know.
 
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
@@ -84,7 +84,24 @@ export class LoadedObjects {
   /** What has to be done before packets are led to an object whose memory waits. */
   handover(key: string): Handover {
     const { running, moves } = this.former.get(key)!
-    return { before: running.main, after: this.running.get(key)!.main, moves }
+    return { key, before: running.main, after: this.running.get(key)!.main, moves }
+  }
+
+  /** Packets wait, and find the former version by this map: also when the agent is gone, with which the kernel would empty it. */
+  keepWay(key: string, former: BpfMap): void {
+    this.pins.remove(this.pins.former(key))
+    former.pin(this.pins.makeWay(this.pins.former(key)))
+  }
+
+  /** No packet waits any more. */
+  forgetWay(key: string): void {
+    this.pins.remove(this.pins.former(key))
+  }
+
+  /** Objects whose packets waited when the agent died, with the version that has them since. */
+  interrupted(): Map<string, Program> {
+    const found = [...this.running].filter(([key]) => existsSync(this.pins.former(key)))
+    return new Map(found.map(([key, { main }]) => [key, main]))
   }
 
   /** The memory is moved: what ran before is let go. */

@@ -5,6 +5,7 @@
 // core/<object>/…                            the road's own objects
 // networks/<name>/…, functions/<name>/…      the functions, each with: function_<digest>, program_<digest>_<name>, <map>_<layout>;
 //                                            the digest begins with the SHA-256 of the code
+//                                            former, while packets wait: the way back to the version that had them
 // links/<key>                                the links of the hooks
 
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
@@ -35,6 +36,11 @@ export class Pins {
 
   map(key: string, map: string, layout: string): string {
     return join(this.object(key), `${map}_${layout}`)
+  }
+
+  /** Also one of the object's maps. */
+  former(key: string): string {
+    return join(this.object(key), 'former')
   }
 
   link(key: string): string {
