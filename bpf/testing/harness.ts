@@ -3,7 +3,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import type { BpfMap } from '@inkev/native'
+import type { BpfMap, TestResult } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
 import { noteCounted } from './counted'
@@ -11,6 +11,7 @@ import { Frame } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { type Parsed, type ParseOptions, parse } from './parse'
 import { type Context, decodeContext, decodePriority, encodeContext } from './skb'
+import { runTogether } from './together'
 
 /** TC_ACT_SHOT and TC_ACT_REDIRECT. */
 const VERDICTS: Record<number, 'nowhere' | 'device'> = { 2: 'nowhere', 7: 'device' }
@@ -66,9 +67,14 @@ export interface Outcome extends Context {
   parsed(options?: ParseOptions): Parsed
 }
 
+/** A packet of which no counters are known. */
+export type Passed = Omit<Outcome, 'counted'>
+
 export interface TestedFunction {
   /** As of a device that has summed the packet up (CHECKSUM_COMPLETE), from Linux 6.11 on: throws EBADMSG where that sum is wrong afterwards. */
   send(frame: Frame | Uint8Array, arrival?: Arrival): Outcome
+  /** Each lane on a CPU of its own, as far as there are so many: the first packets of all lanes at the same moment, then the second ones, and so on. */
+  sendTogether(...lanes: { frame: Frame; arrival?: Arrival }[][]): Promise<Passed[][]>
   /** Nanoseconds per run, the probe included. Every run finds the frame as the last one has left it. */
   measure(frame: Frame | Uint8Array, arrival?: Arrival, repeat?: number): number
   /** The same with the frame, UDP over IPv4, of another flow in every run: `count` of them, numbered from 0. */
@@ -146,18 +152,16 @@ class Tested implements TestedFunction {
     const start = decapsulated ? 'decapsulated' : summed ? 'summed' : undefined
     const entry = start ? this.starter.program(start) : this.instance.entry
     const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed })
-    const decoded = decodeContext(run.context)
     const data = start ? run.data.subarray(0, run.data.length - decodePriority(run.context)) : run.data
     const counted = this.instance.countedSince(before)
     noteCounted(this.instance.kind.kind, Object.keys(counted))
-    return {
-      ...this.ending(run.verdict, decoded),
-      ...decoded,
-      counted,
-      bytes: data,
-      verdict: run.verdict,
-      parsed: options => parse(data, options)
-    }
+    return { ...this.passed(run, data), counted }
+  }
+
+  async sendTogether(...lanes: { frame: Frame; arrival?: Arrival }[][]): Promise<Passed[][]> {
+    const runs = lanes.map(lane => lane.map(({ frame, arrival }) => ({ data: frame.bytes(), context: this.contextOf(arrival ?? {}) })))
+    const results = await runTogether(this.instance.entry, runs)
+    return results.map(lane => lane.map(run => this.passed(run, run.data)))
   }
 
   measure(frame: Frame | Uint8Array, arrival: Arrival = {}, repeat = 100_000): number {
@@ -200,6 +204,11 @@ class Tested implements TestedFunction {
     this.probe.close()
     this.starter.close()
     this.instance.close()
+  }
+
+  private passed({ verdict, context }: TestResult, bytes: Buffer): Passed {
+    const decoded = decodeContext(context)
+    return { ...this.ending(verdict, decoded), ...decoded, bytes, verdict, parsed: options => parse(bytes, options) }
   }
 
   private ending(verdict: number, { cb }: Context): Pick<Outcome, 'went' | 'port' | 'workload'> {

@@ -5,8 +5,9 @@
 
 #include "tables.h"
 
-/* How many ports are tried before the packet is refused. */
-#define CLAIM_TRIES 256
+/* How many ports of an address are tried, and of how many addresses, before a packet is refused. */
+#define CLAIM_TRIES	256
+#define CLAIM_ADDRESSES 2
 /* A claim comes before its session: until then, and a while longer, it stands by itself. */
 #define CLAIM_GRACE (1000000000ULL)
 
@@ -112,7 +113,8 @@ static __always_inline bool is_held(const struct nat_config *config, __u32 famil
 			return true;                                                              \
 		since = found->since;                                                             \
 		owner.v##family_ = found->session;                                                \
-		if (now - since < CLAIM_GRACE || is_held(config, family_, &owner, claim, now) ||  \
+		if ((__s64)(now - since) < (__s64)CLAIM_GRACE ||                                  \
+		    is_held(config, family_, &owner, claim, now) ||                               \
 		    __sync_val_compare_and_swap(&found->since, since, now) != since)              \
 			return false;                                                             \
 		found->session = key->v##family_;                                                 \
@@ -134,6 +136,30 @@ __noinline bool take_claim(__u32 family, const union session_key *claim,
 	if (!config || !claim || !key)
 		return false;
 	return family == 4 ? take_claim4(config, claim, key) : take_claim6(config, claim, key);
+}
+
+/*
+ * Puts a new session under a key. False: a living one stands there, which another CPU has just put.
+ * One that is forgotten is replaced by him who exchanges its time.
+ */
+static __always_inline bool add_session(const struct nat_config *config,
+					const struct packet *packet, const union session_key *key,
+					const struct session *fresh)
+{
+	struct session *found;
+	time_t_ns since;
+
+	if (packet->family == 4 ? !bpf_map_update_elem(&sessions4, &key->v4, fresh, BPF_NOEXIST)
+				: !bpf_map_update_elem(&sessions6, &key->v6, fresh, BPF_NOEXIST))
+		return true;
+	found = lookup_session(packet, key);
+	if (!found)
+		return false;
+	since = found->last_seen;
+	if (!is_forgotten(config, found, packet->protocol, fresh->last_seen) ||
+	    __sync_val_compare_and_swap(&found->last_seen, since, fresh->last_seen) != since)
+		return false;
+	return store_session(packet, key, fresh);
 }
 
 /* The session that has claimed an outside end: puts its key at `key`. */
@@ -187,19 +213,22 @@ static __always_inline ip_t nth_address(const struct source *rule, __u32 n)
 	return address;
 }
 
+/* The n-th try: the ports of an address one after the other where all can be tried; else any, as
+ * those that inside ports were kept for lie close together. */
 static long try_port(__u32 n, struct port_walk *walk)
 {
 	struct port_search *search = walk->search;
 	const struct source *rule = walk->rule;
-	__u32 ports = rule->ports, turn;
+	__u32 ports = rule->ports, turn, port;
 
 	if (!ports || !rule->addresses)
 		return 1;
-	turn = n / ports;
+	turn = n / (ports < CLAIM_TRIES ? ports : CLAIM_TRIES);
 	if (turn >= rule->addresses)
 		return 1;
+	port = n && ports > CLAIM_TRIES ? bpf_get_prandom_u32() >> 16 : search->port + n;
 	search->outside.address = nth_address(rule, (search->address + turn) % rule->addresses);
-	search->outside.port = bpf_htons(rule->first_port + (search->port + n) % ports);
+	search->outside.port = bpf_htons(rule->first_port + port % ports);
 	if (lookup_port_forward(&search->outside.address, search->outside.port, search->protocol))
 		return 0;
 	make_claim_key(search->family, &search->key, &search->outside, &search->claim);
@@ -214,9 +243,9 @@ static __always_inline __u32 mix(__u32 number)
 }
 
 /*
- * Claims a free outside end by the rule in scratch for the session `key`, whose local end has
- * `port`. That port is kept where it can be; else the search begins anywhere (RFC 6056). A host
- * keeps to one address (RFC 4787 REQ-2) until that has no ports left.
+ * Claims a free outside end by the rule in scratch for the session `key`, whose local end has the
+ * packet's source port. That port is kept where it can be; else it is any (RFC 6056). A host keeps
+ * to one address (RFC 4787 REQ-2) until that has no ports left.
  */
 __noinline bool claim_port(const struct packet *packet, const union session_key *key,
 			   struct outside *outside)
@@ -242,7 +271,7 @@ __noinline bool claim_port(const struct packet *packet, const union session_key 
 	try_port(0, &walk);
 	if (!walk.search->found) {
 		walk.search->port = bpf_get_prandom_u32() >> 16;
-		bpf_loop(CLAIM_TRIES, try_port, &walk, 0);
+		bpf_loop(CLAIM_ADDRESSES * CLAIM_TRIES, try_port, &walk, 0);
 	}
 	*outside = walk.search->outside;
 	return walk.search->found;

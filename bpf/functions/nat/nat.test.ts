@@ -296,6 +296,14 @@ test('where a rule asks for it an inside port is the same outside port to everyb
   expect(udp('198.51.100.7', 53, 3000).src).not.toBe(first.src)
 })
 
+test('ports that were kept, and so lie close together, do not hide the free ones', async () => {
+  const sources = { all: { source: '10.0.0.0/16', pool: '203.0.113.1/32', ports: '20000-20599' } }
+  const tested = await load({ sources, forwards: {}, floating: {} })
+  const flow = (src: string, sport: number) => left(out(tested, ip(src, REMOTE[4]).udp({ sport, dport: 53 })), 'outside')
+  for (let port = 20_000; port < 20_400; port++) expect(flow('10.0.0.1', port)).toMatchObject({ sport: port })
+  for (let port = 1; port <= 60; port++) expect(flow('10.0.0.2', port)).toMatchObject({ src: '203.0.113.1' })
+})
+
 test('a whole address is forwarded with all ports and pings, and a port that is forwarded is nobody else’s', async () => {
   const tested = await load()
   expect(left(back(tested, ip(REMOTE[4], '203.0.113.3').udp({ sport: 1, dport: 99 })), 'inside')).toEqual({

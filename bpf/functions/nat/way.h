@@ -13,6 +13,7 @@ enum verdict {
 	PASS = -1,
 	BACK = -2, /* it leaves by the port by which it came */
 	LED = -3,  /* it goes to scratch.gateway */
+	LATE = -4, /* another CPU has just begun its session: it is a packet of that */
 };
 
 /*
@@ -54,14 +55,16 @@ static __always_inline void begin_session(struct session *session, const struct 
 	session->data = *outside;
 }
 
-/* Begins the session scratch.key by the packet; its outside end is claimed. */
+/* Begins the session scratch.key by the packet; its outside end is claimed. PASS, LATE, or why not.
+ */
 __noinline int open_session(struct __sk_buff *skb, __u32 sender, const struct outside *outside)
 {
+	const struct nat_config *config = lookup_config();
 	struct scratch *memory = lookup_scratch();
 	struct tcp_segment segment = {};
 	struct session session;
 
-	if (!memory || !outside)
+	if (!config || !memory || !outside)
 		return CORE_MALFORMED;
 	begin_session(&session, &memory->packet, sender, outside);
 	if (memory->packet.protocol == IPPROTO_TCP) {
@@ -69,8 +72,8 @@ __noinline int open_session(struct __sk_buff *skb, __u32 sender, const struct ou
 			return CORE_MALFORMED;
 		open_tcp(&session, sender, &segment);
 	}
-	if (!store_session(&memory->packet, &memory->key, &session))
-		return CORE_NO_ROOM;
+	if (!add_session(config, &memory->packet, &memory->key, &session))
+		return LATE;
 	count(NAT_SESSIONS_OPENED);
 	return PASS;
 }
@@ -91,7 +94,7 @@ static __always_inline void make_binding_key(__u32 family, const union session_k
 
 /*
  * Claims the outside end that is the same to everybody: that of the living binding, or a free one,
- * which becomes it. A binding is kept as a session with no remote end.
+ * which becomes it unless another CPU's does. A binding is kept as a session with no remote end.
  */
 __noinline bool claim_binding(struct outside *outside)
 {
@@ -105,18 +108,19 @@ __noinline bool claim_binding(struct outside *outside)
 		return false;
 	make_binding_key(memory->packet.family, &memory->key, &binding);
 	bound = lookup_session(&memory->packet, &binding);
-	if (bound && !is_forgotten(config, bound, memory->packet.protocol, now)) {
-		outside->address = bound->data.address;
-		outside->port = bound->data.port;
-		touch_session(bound, now);
-	} else {
+	if (!bound || is_forgotten(config, bound, memory->packet.protocol, now)) {
 		if (!claim_port(&memory->packet, &binding, outside))
 			return false;
 		begin_session(&fresh, &memory->packet, INSIDE, outside);
 		fresh.state = SESSION_STATE_ESTABLISHED;
-		if (!store_session(&memory->packet, &binding, &fresh))
+		add_session(config, &memory->packet, &binding, &fresh);
+		bound = lookup_session(&memory->packet, &binding);
+		if (!bound)
 			return false;
 	}
+	outside->address = bound->data.address;
+	outside->port = bound->data.port;
+	touch_session(bound, now);
 	make_claim_key(memory->packet.family, &memory->key, outside, &memory->claim);
 	return take_claim(memory->packet.family, &memory->claim, &memory->key);
 }
@@ -398,18 +402,24 @@ __noinline int translate_outward(struct __sk_buff *skb)
 		make_session_key(skb, packet, INSIDE, &memory->key);
 		session = lookup_living(packet, &memory->key);
 	}
-	if (session) {
-		verdict = follow_session(skb, session, INSIDE);
-		if (verdict != PASS)
-			return verdict;
-		memory->hairpins = session->data.hairpins;
-		take_outside_end(memory, session, packet->source_port);
-	} else {
-		memory->hairpins = is_outside_ip(&packet->destination);
-		if (!lookup_fixed(&packet->source, INSIDE, &memory->to.address))
-			return open_outward(skb);
+	memory->hairpins = !session && is_outside_ip(&packet->destination);
+	if (!session && lookup_fixed(&packet->source, INSIDE, &memory->to.address)) {
 		memory->to.port = packet->source_port;
+		return rewrite_end(skb, packet, SOURCE, &memory->to) ? PASS : CORE_MALFORMED;
 	}
+	if (!session) {
+		verdict = open_outward(skb);
+		if (verdict != LATE)
+			return verdict;
+		session = lookup_living(packet, &memory->key);
+	}
+	if (!session)
+		return CORE_NO_ROOM;
+	verdict = follow_session(skb, session, INSIDE);
+	if (verdict != PASS)
+		return verdict;
+	memory->hairpins = session->data.hairpins;
+	take_outside_end(memory, session, packet->source_port);
 	return rewrite_end(skb, packet, SOURCE, &memory->to) ? PASS : CORE_MALFORMED;
 }
 
@@ -487,16 +497,22 @@ __noinline int translate_inward(struct __sk_buff *skb)
 		drop_workload(packet->family, &memory->claim);
 		session = lookup_claimed(skb, packet, memory);
 	}
-	if (session) {
-		verdict = follow_session(skb, session, OUTSIDE);
-		if (verdict != PASS)
-			return verdict;
-		take_inside_end(memory, session, packet->family, packet->destination_port);
-	} else {
-		if (!lookup_fixed(&packet->destination, OUTSIDE, &memory->to.address))
-			return open_inward(skb);
+	if (!session && lookup_fixed(&packet->destination, OUTSIDE, &memory->to.address)) {
 		memory->to.port = packet->destination_port;
+		return rewrite_end(skb, packet, DESTINATION, &memory->to) ? PASS : CORE_MALFORMED;
 	}
+	if (!session) {
+		verdict = open_inward(skb);
+		if (verdict != LATE)
+			return verdict;
+		session = lookup_claimed(skb, packet, memory);
+	}
+	if (!session)
+		return NAT_COLLISION;
+	verdict = follow_session(skb, session, OUTSIDE);
+	if (verdict != PASS)
+		return verdict;
+	take_inside_end(memory, session, packet->family, packet->destination_port);
 	return rewrite_end(skb, packet, DESTINATION, &memory->to) ? PASS : CORE_MALFORMED;
 }
 
