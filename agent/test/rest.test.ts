@@ -326,6 +326,15 @@ describe('a port is refused', () => {
     refused(await put('ports/web1', { ...waiting, chain: ['gateway'] }), 'INKEV_ERR_NOT_CHAINABLE', 'chain.0')
     refused(await put('ports/web1', { ...waiting, chain: ['rules'] }), 'INKEV_ERR_FUNCTION_BOUND', 'chain.0')
   })
+
+  test('whose chain has a function with a configuration that does not work there; nor may a function in a chain get one', async () => {
+    const spread = { nat: { gateways: { a: { ports: '1024-2047' } } } }
+    await accepted('functions/front', spread)
+    refused(await put('ports/web1', { ...waiting, chain: ['front'] }), 'INKEV_ERR_NOT_CHAINABLE', 'chain.0')
+    await accepted('functions/front', { nat: {} })
+    await accepted('ports/web1', { ...waiting, chain: ['front'] })
+    refused(await put('functions/front', spread), 'INKEV_ERR_NOT_CHAINABLE', 'nat.gateways')
+  })
 })
 
 describe('a function is refused', () => {

@@ -133,6 +133,8 @@ export interface FunctionOptions<F extends TProperties> {
   example?: Record<string, unknown>
   /** Faults across fields. Pure; also run by the provider at plan. */
   check?(config: Static<TObject<F>>): Problem[]
+  /** What of a configuration does not work in the chain of a port, where it does in stitches. Pure; also run by the provider at plan. */
+  checkChained?(config: Static<TObject<F>>): Problem[]
   /** What it owns at its ports, by port name. */
   presents?(config: Static<TObject<F>>, name: string): Record<string, Presence>
   /** Addresses at its ports, by port name, that what lies behind its other port answers for: of a kind that changes nothing of a frame's own addresses. */

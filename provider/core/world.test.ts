@@ -105,3 +105,17 @@ test('a program that the policy of one of its hosts does not allow is refused at
     ])
   }
 })
+
+test('what does not work in a chain is refused at the attribute that says it', () => {
+  const world = planned()
+  world.forget('functions', 'front')
+  const spread = {
+    nat: {
+      sources: { all: { source: '10.0.1.0/24', pool: '203.0.113.1/32', ports: '1024-65535' } },
+      gateways: { 'edge-1': { ports: '1024-2047' } }
+    }
+  }
+  expect(told(world, 'inkev_function', 'functions', 'front', spread)).toEqual([
+    ['Invalid nat.gateways', expect.stringContaining('port user has function front in its chain')]
+  ])
+})

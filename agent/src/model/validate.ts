@@ -239,6 +239,14 @@ function validateFunction(desired: Desired, name: string, declared: NetworkFunct
       kind.kind,
       `port ${chaining} has function ${name} in its chain, and a ${kind.kind} cannot stand there`
     )
+  const [misplaced] = chaining === undefined ? [] : (kind.checkChained?.(config as never) ?? [])
+  if (misplaced)
+    refuse(
+      'INKEV_ERR_NOT_CHAINABLE',
+      `${kind.kind}.${misplaced.path}`,
+      `${misplaced.message}, and port ${chaining} has function ${name} in its chain`,
+      misplaced.hint
+    )
   requireNoLoop(desired, kind.kind)
 }
 
@@ -378,6 +386,14 @@ function requireChainable(desired: Desired, name: string, first: boolean, path: 
   const known = declared && kindOf(desired, declared)
   if (known && !isChainable(known.kind))
     refuse('INKEV_ERR_NOT_CHAINABLE', path, `function ${name} is a ${known.kind.kind}, which cannot stand in a chain`)
+  const [misplaced] = known?.kind.checkChained?.(known.config as never) ?? []
+  if (misplaced)
+    refuse(
+      'INKEV_ERR_NOT_CHAINABLE',
+      path,
+      `${known!.kind.kind}.${misplaced.path} of function ${name} ${misplaced.message}`,
+      misplaced.hint
+    )
   for (const [stitch, { a, b }] of stitches)
     if ([a, b].some(end => end.function === name && isChainPort(end.port)))
       refuse('INKEV_ERR_FUNCTION_BOUND', path, `function ${name} is stitched by ${stitch}, so it cannot stand in a chain`)

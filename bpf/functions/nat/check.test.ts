@@ -3,6 +3,7 @@
 
 import { expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
+import { checkChainedNat } from './check'
 import { nat } from './nat'
 
 const source = { source: '10.0.0.0/16', pool: '203.0.113.1/32' }
@@ -48,4 +49,10 @@ test.each([
   ]
 ])('%s is refused: %j', (path, config, message) => {
   expect(validateConfig(nat, config).problems).toEqual([expect.objectContaining({ path, message: expect.stringContaining(message) })])
+})
+
+test('gateways are refused in the chain of a port, and nothing else is', () => {
+  const { config } = validateConfig(nat, { sources: { s: source }, gateways: { a: { ports: '1024-2047' } } })
+  expect(checkChainedNat(config as never)).toEqual([expect.objectContaining({ path: 'gateways' })])
+  expect(checkChainedNat({ ...config, gateways: {} } as never)).toEqual([])
 })

@@ -21,6 +21,18 @@ export function checkNat(config: NatConfig): Problem[] {
   return problems.length > 0 ? problems : checkSharing(config)
 }
 
+/** In a chain there is no network outside that could bring a gateway's frames to it. */
+export function checkChainedNat({ gateways = {} }: NatConfig): Problem[] {
+  if (Object.keys(gateways).length === 0) return []
+  return [
+    {
+      path: 'gateways',
+      message: 'has no meaning in the chain of a port',
+      hint: 'Stitch the function between a router and the network outside, or leave gateways out.'
+    }
+  ]
+}
+
 /** Each row that says the same as one before it, in the words of `name`. */
 function twins<R>(rows: [key: string, row: R][], name: (row: R) => string[]): { key: string; other: string; name: string }[] {
   const seen = new Map<string, string>()

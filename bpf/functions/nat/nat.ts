@@ -5,7 +5,7 @@ import type { Static, TObject } from '@sinclair/typebox'
 import { defineFunction } from '../../catalogue/define'
 import { bool, choice, cidr, ip, optional, port, portRange, table } from '../../catalogue/fields'
 import { sessionFields, sessionSizes } from '../../core/session'
-import { checkNat } from './check'
+import { checkChainedNat, checkNat } from './check'
 import { GATEWAYS_MAX, gatewayMacs } from './gateways'
 import { FORWARDED_PORTS_MAX, natImage, outsideAddresses } from './image'
 
@@ -108,6 +108,7 @@ export const nat = defineFunction('nat', {
     led_on: 'Packets that were led to the gateway that keeps their session.'
   },
   check: checkNat,
+  checkChained: checkChainedNat,
   image: natImage,
   adds: config => ({ outside: outsideAddresses(config) }),
   places: (config, name) => ({ outside: gatewayMacs(config, name) }),
