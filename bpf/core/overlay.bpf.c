@@ -209,7 +209,7 @@ static __always_inline __u32 mtu_inside(const struct trip *trip, __u32 mtu)
 
 enum fit {
 	FITS,
-	FITS_IN_PIECES, /* IPv4 without DF */
+	FITS_IN_PIECES, /* IPv4 without DF, over IPv4: the kernel fragments the outer packet */
 	ANSWERED, /* too large: the packet has become the error that tells its sender the MTU */
 	TOO_BIG,  /* and of a kind that draws no errors */
 	MALFORMED,
@@ -219,7 +219,7 @@ enum fit {
  * Looks closely at a packet that is large, or a train of segments. The error comes from the address
  * that the sender has written to. A function of its own: most packets are small.
  */
-static __noinline enum fit fit_into(struct __sk_buff *skb, __u32 mtu)
+static __noinline enum fit fit_into(struct __sk_buff *skb, __u32 mtu, bool in_pieces)
 {
 	struct packet packet;
 
@@ -227,7 +227,7 @@ static __noinline enum fit fit_into(struct __sk_buff *skb, __u32 mtu)
 		return MALFORMED;
 	if (length_on_wire(skb, &packet) <= mtu)
 		return FITS;
-	if (!packet.dont_fragment)
+	if (!packet.dont_fragment && in_pieces)
 		return FITS_IN_PIECES;
 	if (rewrite_to_icmp_error(skb, &packet, PROBLEM_TOO_BIG, mtu, &packet.destination))
 		return ANSWERED;
@@ -418,7 +418,7 @@ static __always_inline int send(struct __sk_buff *skb, struct trip *trip,
 		return send_by_kernel(skb, trip);
 	mtu = mtu_inside(trip, mtu);
 	if (unlikely(skb->gso_size || skb->len > mtu + ETH_HLEN))
-		fit = fit_into(skb, mtu);
+		fit = fit_into(skb, mtu, has_ipv4_underlay(trip));
 	if (fit == ANSWERED)
 		return send_back(skb, trip);
 	if (fit == TOO_BIG || fit == MALFORMED)

@@ -34,9 +34,11 @@ struct tunnel {
 	union attachment network; /* the bridge's overlay port */
 	__u32 peer;
 	/*
-	 * The kernel opens its packets, not the program `uplink`: for networks with ports on this
-	 * host that are no veths. What `uplink` opens stays marked as tunnelled, and a tap wants
-	 * marked trains of segments cut into pieces.
+	 * The kernel opens its packets, not the program `uplink`, but for those to veth_stations:
+	 * in networks from which packets can come to devices of this host that are no veths. What
+	 * `uplink` opens stays marked as tunnelled, and who cuts such a train of segments, a tap or
+	 * a network card, looks for a tunnel's headers before it. By stations, not by trains: a
+	 * flow keeps its order.
 	 */
 	bool_t by_kernel;
 	__u8 reserved[3];

@@ -4,6 +4,23 @@
 #include <linux/if_packet.h>
 #include "tunnel.h"
 
+/* A station of a network. Keys have no padding. */
+struct station {
+	vni_t vni;
+	mac_t mac;
+	__u16 reserved;
+};
+
+/* Workloads behind veths, with nothing before them that leads to other devices, in networks whose
+ * tunnels are `by_kernel`. Written by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, WORKLOADS_MAX);
+	__type(key, struct station);
+	__type(value, __u8);
+} veth_stations SEC(".maps");
+
 /* What the outer headers say of a VXLAN packet. */
 struct arrival {
 	ip_t remote;
@@ -103,6 +120,35 @@ static __always_inline bool decapsulate(struct __sk_buff *skb, const struct arri
 	return true;
 }
 
+/*
+ * A train of datagrams is the kernel's to open: even a socket that receives it has it cut, see
+ * struct tunnel.
+ */
+static __noinline bool is_train_of_datagrams(struct __sk_buff *skb, const struct arrival *arrival)
+{
+	__u32 offset = ETH_HLEN + arrival->overhead;
+	protocol_t protocol;
+
+	offset += arrival->inner.type == bpf_htons(ETH_P_IPV6) ? offsetof(struct ipv6hdr, nexthdr)
+							       : offsetof(struct iphdr, protocol);
+	return bpf_skb_load_bytes(skb, offset, &protocol, sizeof(protocol)) ||
+	       protocol == IPPROTO_UDP;
+}
+
+static __noinline bool is_for_veth(const struct arrival *arrival)
+{
+	struct station station = {.vni = arrival->vni, .mac = arrival->inner.destination};
+
+	return bpf_map_lookup_elem(&veth_stations, &station);
+}
+
+static __always_inline bool is_for_kernel(struct __sk_buff *skb, const struct tunnel *tunnel,
+					  const struct arrival *arrival)
+{
+	return (tunnel->by_kernel && !is_for_veth(arrival)) ||
+	       (skb->gso_size && is_train_of_datagrams(skb, arrival));
+}
+
 SEC("tc") int uplink(struct __sk_buff *skb)
 {
 	const struct host *self = lookup_host();
@@ -112,10 +158,10 @@ SEC("tc") int uplink(struct __sk_buff *skb)
 	if (!self || !read_vxlan(skb, self, &arrival))
 		return TC_ACT_UNSPEC;
 	tunnel = lookup_tunnel(arrival.vni, &arrival.remote);
-	if (!tunnel || tunnel->by_kernel)
+	if (!tunnel || is_for_kernel(skb, tunnel, &arrival))
 		return TC_ACT_UNSPEC; /* a VXLAN of others, or not for here */
 	if (unlikely(!decapsulate(skb, &arrival)))
-		return TC_ACT_UNSPEC; /* a train of datagrams: the kernel can */
+		return TC_ACT_UNSPEC;
 	if (unlikely(bpf_skb_store_bytes(skb, 0, &arrival.inner, sizeof(arrival.inner), 0)))
 		return drop(skb, CORE_NO_ROOM);
 	begin(skb, 0, 0, tunnel->peer);

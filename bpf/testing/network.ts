@@ -4,6 +4,7 @@
 import type { Endpoint } from '../catalogue/define'
 import { INSTANCE_OVERLAY, INSTANCE_PORT, INSTANCE_REPLICA, INSTANCE_UPLINK, INSTANCE_VLAN } from '../core/graph'
 import { bridge } from '../functions/bridge/bridge'
+import { Card } from './card'
 import type { Host } from './host'
 import type { Instance } from './instance'
 import { Workload, type WorkloadOptions } from './workload'
@@ -26,14 +27,14 @@ export interface PlacedWorkload extends WorkloadOptions {
 
 export class Network {
   readonly workloads: Workload[] = []
+  private readonly machines: Card[] = []
   /** Port ids, by workload. */
   readonly ids = new Map<Workload, number>()
   private readonly known: Endpoint[] = []
   private readonly peers: number[] = []
   private readonly vteps: string[] = []
-  private hasTaps = false
-  /** Port ids of those that share a device by tags. */
-  private readonly joined: number[] = []
+  private leadsToDevices = false
+  private readonly portIds: number[] = []
   private readonly stitched: number[] = []
 
   private constructor(
@@ -50,25 +51,45 @@ export class Network {
     return new Network(host, vni, instance, { vni, ...config })
   }
 
-  /** The device is told of last: it must not speak before it is known. */
   async addWorkload(name: string, options: PlacedWorkload): Promise<Workload> {
+    const workload = await Workload.create(`${this.host.name}-${name}`, this.host, options)
+    this.workloads.push(workload)
+    this.ids.set(workload, this.plugIn(workload.hostIfindex, workload.ips, options))
+    return workload
+  }
+
+  /** A virtual machine with nothing but a network card, which the test holds. */
+  async addMachine(name: string, options: PlacedWorkload & { offloads?: boolean }): Promise<Card> {
     const { host } = this
-    const workload = await Workload.create(`${host.name}-${name}`, host, options)
+    const device = `${host.name}-${name}`.slice(-14)
+    const card = await Card.open(host.name, device, options)
+    this.machines.push(card)
+    const { ifindex } = host.net.link(device)!
+    host.net.sysctl(`ipv6/conf/${device}/disable_ipv6`, '1')
+    host.net.setLink(ifindex, { up: true })
+    const ips = options.addresses.map(address => address.split('/')[0]!)
+    this.plugIn(ifindex, ips, { ...options, tap: true })
+    return card
+  }
+
+  /** The device is told of last: it must not speak before it is known. */
+  private plugIn(ifindex: number, ips: string[], options: PlacedWorkload): number {
+    const { host } = this
     const id = ++workloads
-    const { chain: further = [], pinned = false, mtu = 1450, mac, trunk = false } = options
+    const { chain: further = [], pinned = false, mtu = 1450, mac, trunk = false, tap = false } = options
     const chain = [...(trunk ? [INSTANCE_VLAN] : []), ...further]
     const network = { target: this.bridge.number, port: WORKLOADS, kind: 'ATTACHED_FUNCTION' }
-    const device = { ifindex: workload.hostIfindex, delivery: options.tap ? 'ATTACHED_DEVICE' : 'ATTACHED_VETH', mac, mtu, pinned }
+    const device = { ifindex, delivery: tap ? 'ATTACHED_DEVICE' : 'ATTACHED_VETH', mac, mtu, pinned }
     host.table('workloads').put(id, { ...device, network, chain, chain_length: chain.length })
-    if (trunk) this.tag(id, workload.hostIfindex, 0)
-    else host.table('workload_ids').put(workload.hostIfindex, id)
-    for (const ip of workload.ips) host.table('workload_ips').put({ ip, workload: id }, 0)
-    this.workloads.push(workload)
-    this.ids.set(workload, id)
-    this.hasTaps ||= options.tap === true
-    this.know({ mac, addresses: workload.ips, port_id: id })
-    host.attach(trunk ? host.program('vlan', 'trunk') : host.program('port'), workload.hostIfindex)
-    return workload
+    if (trunk) this.tag(id, ifindex, 0)
+    else host.table('workload_ids').put(ifindex, id)
+    for (const ip of ips) host.table('workload_ips').put({ ip, workload: id }, 0)
+    if (!tap) host.table('veth_stations').put({ vni: this.vni, mac }, 1)
+    this.portIds.push(id)
+    this.leadsToDevices ||= tap
+    this.know({ mac, addresses: ips, port_id: id })
+    host.attach(trunk ? host.program('vlan', 'trunk') : host.program('port'), ifindex)
+    return id
   }
 
   /** The workload, whose device is a trunk port of another network, speaks here by a tag. */
@@ -82,8 +103,14 @@ export class Network {
   addSegment(ifindex: number, tag: number): number {
     const id = this.join(ifindex, 'ATTACHED_DEVICE', tag, '00:00:00:00:00:00')
     for (const { mac } of this.known) this.host.table('residents').put({ workload: id, mac }, 1)
-    this.refresh()
+    this.leadToDevices()
     return id
+  }
+
+  /** From this network packets can come to taps and network cards, here or by what is stitched to it. */
+  leadToDevices(): void {
+    this.leadsToDevices = true
+    this.refresh()
   }
 
   private join(ifindex: number, delivery: string, tag: number, mac: string): number {
@@ -92,7 +119,7 @@ export class Network {
     const chain = { chain: [INSTANCE_VLAN], chain_length: 1 }
     this.host.table('workloads').put(id, { ifindex, delivery, mac, mtu: 1500, pinned: false, network, ...chain })
     this.tag(id, ifindex, tag)
-    this.joined.push(id)
+    this.portIds.push(id)
     return id
   }
 
@@ -129,14 +156,14 @@ export class Network {
   private refresh(): void {
     const network = { target: this.bridge.number, port: OVERLAY, kind: 'ATTACHED_FUNCTION' }
     for (const [n, remote] of this.vteps.entries())
-      this.host.table('tunnels').put({ remote, vni: this.vni }, { network, peer: this.peers[n]!, by_kernel: this.hasTaps })
+      this.host.table('tunnels').put({ remote, vni: this.vni }, { network, peer: this.peers[n]!, by_kernel: this.leadsToDevices })
     const { vni, known: endpoints, peers, stitched } = this
     this.bridge.apply(this.config, {
-      bridge: { vni, mtu: 1450, endpoints, port_ids: [...this.ids.values(), ...this.joined], peers, stitched }
+      bridge: { vni, mtu: 1450, endpoints, port_ids: this.portIds, peers, stitched }
     })
   }
 
   close(): void {
-    for (const workload of this.workloads) workload.close()
+    for (const each of [...this.workloads, ...this.machines]) each.close()
   }
 }

@@ -7,46 +7,10 @@
 // The taps take and give whole trains of segments and packets whose checksums are to be filled in,
 // as virtio does. It runs until killed.
 
-#define _GNU_SOURCE
-#include <err.h>
+#include "tap.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#define FRAME_MAX (65536 + 256)
-
-static void enter(const char *netns)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), "/run/netns/%s", netns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		err(1, "enter %s", path);
-	close(fd);
-}
-
-static int open_tap(const char *netns, const char *name)
-{
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-	int fd;
-
-	enter(netns);
-	strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) ||
-	    ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6))
-		err(1, "open tap %s", name);
-	return fd;
-}
 
 static void copy(int from, int to)
 {
@@ -66,7 +30,8 @@ int main(int argc, char **argv)
 	if (argc != 5)
 		errx(1, "usage: tapwire NETNS TAP NETNS TAP");
 	for (int n = 0; n < 2; n++)
-		taps[n].fd = open_tap(argv[1 + 2 * n], argv[2 + 2 * n]);
+		taps[n].fd = open_tap(argv[1 + 2 * n], argv[2 + 2 * n],
+				      TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
 	puts("ready");
 	fflush(stdout);
 	while (poll(taps, 2, -1) > 0)

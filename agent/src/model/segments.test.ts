@@ -7,6 +7,7 @@ import type { InkevError } from '../../api/errors'
 import type { ResourceType } from '../../api/resources'
 import { canonical } from './canonical'
 import { type HostFacts, noRows } from './desired'
+import { Exits } from './exits'
 import { buildGraph } from './graph'
 import { validate } from './validate'
 
@@ -100,4 +101,30 @@ test('a trunk port is one workload for each tag, all on one device', () => {
     ['ports/p/8', 8, 'red']
   ])
   expect(statuses.get('ports/p')).toEqual({ state: 'active' })
+})
+
+test('networks from which packets can come to network cards and taps are known, and the workloads in them that these do not come to', () => {
+  const gateway = { router: { interfaces: { red: { address: '10.0.1.1/24' }, lan: { address: '10.9.0.1/24' } } } }
+  const all = {
+    'networks/lan': lan,
+    'networks/red': red,
+    'networks/blue': { vni: 2, subnets: {} },
+    'networks/green': { vni: 3, subnets: {} },
+    'functions/gateway': gateway,
+    'functions/copies': { mirror: {} },
+    'stitches/red': { a: { network: 'red' }, b: { function: 'gateway', port: 'red' } },
+    'stitches/lan': { a: { network: 'lan' }, b: { function: 'gateway', port: 'lan' } },
+    'stitches/copies': { a: { function: 'copies', port: 'copy' }, b: { interface: 'tap0' } },
+    'ports/red': { network: 'red', netns: 'a' },
+    'ports/copied': { network: 'blue', netns: 'b', chain: ['copies'] },
+    'ports/blue': { network: 'blue', netns: 'd' },
+    'ports/green': { network: 'green', netns: 'c' },
+    'ports/tap': { network: 'green', interface: 'tap1', mac: '02:00:00:00:00:01' }
+  }
+  const plain = new Exits(buildGraph(desiredOf(all), facts))
+  expect(['lan', 'red', 'blue', 'green'].filter(network => plain.from(network))).toEqual(['lan', 'red', 'blue', 'green'])
+  expect(plain.workloadsWithout().map(({ key }) => key)).toEqual(['ports/red', 'ports/blue', 'ports/green'])
+  const { 'stitches/lan': _, 'stitches/copies': __, 'ports/tap': ___, ...closed } = all
+  const none = new Exits(buildGraph(desiredOf(closed), facts))
+  expect(['lan', 'red', 'blue', 'green'].filter(network => none.from(network))).toEqual(['lan'])
 })

@@ -56,7 +56,7 @@ export interface MapKeys {
  */
 const LED_TO = ['instances', 'host', 'peers', 'panel', 'stitches', 'workload_ips', 'vlan_tags', 'workloads'] as const
 /** Through these come packets from outside: filled when all else stands. */
-const ENTRANCES = ['tunnels', 'residents', 'workload_ids', 'vlan_ids'] as const
+const ENTRANCES = ['tunnels', 'veth_stations', 'residents', 'workload_ids', 'vlan_ids'] as const
 
 /** The shared maps that the agent writes; the road keeps others for itself. */
 export type SharedMap = (typeof LED_TO | typeof ENTRANCES)[number]

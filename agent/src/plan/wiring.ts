@@ -5,6 +5,7 @@ import type { MapSpec } from '@inkev/bpf/catalogue/btf'
 import type { Endpoint, Entry } from '@inkev/bpf/catalogue/define'
 import { INSIDE, likelySlot, OUTSIDE, slotOf } from '@inkev/bpf/core/graph'
 import { type HostFacts, inWords, resourceKey } from '../model/desired'
+import { Exits } from '../model/exits'
 import type { Graph, Instance } from '../model/graph'
 import { type Numbers, Situation } from '../model/surroundings'
 import { type ExistingDevice, isVeth, OVERLAY, segmentKey, type Target, type Workload } from '../model/workloads'
@@ -58,6 +59,7 @@ class Wirer {
   /** Of every port of every instance. */
   private readonly ways: Way[]
   private readonly hints: Jump[]
+  private readonly exits: Exits
 
   constructor(private readonly input: WiringInput) {
     const { actual, broken } = input
@@ -65,6 +67,7 @@ class Wirer {
     this.connected = [...input.graph.workloads.values()].filter(workload => workload.join && !this.obstacle(workload))
     this.ways = [...input.graph.instances.values()].filter(({ key }) => this.usable.has(key)).flatMap(instance => this.waysFrom(instance))
     this.hints = this.findHints()
+    this.exits = new Exits(input.graph)
   }
 
   /** A workload that waits for a part of its way is not connected: its packets must not go round a function of its chain. */
@@ -86,6 +89,7 @@ class Wirer {
       stitches: this.encode('stitches', this.stitches()),
       tunnels: this.encode('tunnels', this.tunnels()),
       workload_ids: this.encode('workload_ids', this.workloadIds()),
+      ...(this.usable.has(roadKey('uplink')) && { veth_stations: this.encode('veth_stations', this.vethStations()) }),
       ...(this.usable.has(roadKey('vlan')) && {
         vlan_tags: this.encode('vlan_tags', this.vlanTags()),
         vlan_ids: this.encode('vlan_ids', this.vlanIds()),
@@ -241,15 +245,17 @@ class Wirer {
       const attachment = this.attachment({ instance: key, port: OVERLAY })
       if (!attachment) return []
       const { vni } = graph.instances.get(key)!.network!
-      return [
-        { key: { remote: vtep, vni: vni! }, value: { network: attachment, peer: numbers.peer(vtep), by_kernel: this.hasDevices(key) } }
-      ]
+      const value = { network: attachment, peer: numbers.peer(vtep), by_kernel: this.exits.from(network) }
+      return [{ key: { remote: vtep, vni: vni! }, value }]
     })
   }
 
-  /** Whether a network has ports here that are no veths: struct tunnel in road.h says what follows. */
-  private hasDevices(network: string): boolean {
-    return this.connected.some(({ device, join }) => !isVeth(device) && join && 'instance' in join && join.instance === network)
+  private vethStations(): Entry[] {
+    const { instances } = this.input.graph
+    return this.exits.workloadsWithout().flatMap(({ network, mac }) => {
+      const vni = instances.get(resourceKey('networks', network!))?.network?.vni
+      return vni === undefined || mac === undefined || !this.exits.from(network!) ? [] : [{ key: { vni, mac }, value: 1 }]
+    })
   }
 
   private stitches(): Entry[] {
