@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The usual packet, recognised with the least work: TCP in mid-stream or UDP, of a session that has
- * just been heard of. */
+/* The usual packet, recognised with the least work: TCP or UDP, of a session that has just been
+ * heard of. */
 #pragma once
 
 #include "firewall.gen.h"
@@ -13,13 +13,14 @@
 /*
  * This halves what the firewall adds to a known session's packets. Nothing is decided here that
  * judge.h would decide otherwise: whatever is not as usual is left to it, untouched. That is IP
- * options and extensions, fragments, headers that are not linear, segments that open or close, and
- * sessions of another tick of the kernel or of other rules.
+ * options and extensions, fragments, headers that are not linear, SYNs that open, what contradicts
+ * its session, and sessions of another tick of the kernel or of other rules.
  */
 
 /* A TCP or UDP header, and the bytes from there to the end of the packet. */
 struct transport {
 	const struct tcphdr *header; /* UDP has its ports in the same place */
+	__u32 offset;
 	__u32 length;
 	protocol_t protocol;
 };
@@ -30,6 +31,7 @@ static __always_inline bool read_transport(struct __sk_buff *skb, struct transpo
 	void *header = (void *)(long)skb->data + offset, *end = (void *)(long)skb->data_end;
 
 	transport->header = header;
+	transport->offset = offset;
 	transport->length = length;
 	transport->protocol = protocol;
 	if (skb->len < offset + length)
@@ -41,8 +43,28 @@ static __always_inline bool read_transport(struct __sk_buff *skb, struct transpo
 	       transport->header->doff * 4 <= length;
 }
 
+/* Whether a segment that is not of mid-stream carries its session on: it answers or completes the
+ * handshake, or closes. */
+static __noinline bool takes_turn(struct __sk_buff *skb, struct session *session, __u32 sender,
+				  const struct transport *transport)
+{
+	const struct firewall_config *config = lookup_config();
+	struct tcp_segment segment;
+
+	if (!config)
+		return false;
+	read_segment(&segment, transport->header, transport->length);
+	if ((segment.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return false;
+	if (segment.flags & TCP_SYN)
+		segment.scale =
+			parse_window_scale(skb, transport->offset + sizeof(struct tcphdr),
+					   transport->header->doff * 4 - sizeof(struct tcphdr));
+	return track_tcp(session, sender, &segment, config->tcp_window_check) == BELONGS;
+}
+
 /* Whether the packet carries its session on, which learns from it then. */
-static __always_inline bool carries_on(struct session *session, __u32 sender,
+static __always_inline bool carries_on(struct __sk_buff *skb, struct session *session, __u32 sender,
 				       const struct transport *transport)
 {
 	const struct firewall_config *config = lookup_config();
@@ -55,7 +77,9 @@ static __always_inline bool carries_on(struct session *session, __u32 sender,
 	if (transport->protocol == IPPROTO_UDP)
 		return session->state == SESSION_STATE_ESTABLISHED || session->opener == sender;
 	read_segment(&segment, transport->header, transport->length);
-	if (!is_mid_stream(session, segment.flags) || !is_in_window(session, sender, &segment))
+	if (!is_mid_stream(session, segment.flags))
+		return takes_turn(skb, session, sender, transport);
+	if (!is_in_window(session, sender, &segment))
 		return false;
 	advance_tcp(session, sender, &segment);
 	return true;
@@ -79,7 +103,7 @@ static __always_inline bool passes_ipv4(struct __sk_buff *skb, __u32 sender)
 		return false;
 	key.local_port = sender == INSIDE ? transport.header->source : transport.header->dest;
 	key.remote_port = sender == INSIDE ? transport.header->dest : transport.header->source;
-	return carries_on(bpf_map_lookup_elem(&sessions4, &key), sender, &transport);
+	return carries_on(skb, bpf_map_lookup_elem(&sessions4, &key), sender, &transport);
 }
 
 static __always_inline bool passes_ipv6(struct __sk_buff *skb, __u32 sender)
@@ -99,7 +123,7 @@ static __always_inline bool passes_ipv6(struct __sk_buff *skb, __u32 sender)
 		return false;
 	key.local_port = sender == INSIDE ? transport.header->source : transport.header->dest;
 	key.remote_port = sender == INSIDE ? transport.header->dest : transport.header->source;
-	return carries_on(bpf_map_lookup_elem(&sessions6, &key), sender, &transport);
+	return carries_on(skb, bpf_map_lookup_elem(&sessions6, &key), sender, &transport);
 }
 
 /* Whether the packet is as usual, and passes. `sender` is the port by which it came. */
