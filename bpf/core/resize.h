@@ -84,6 +84,15 @@ static __always_inline struct pending_checksum lookup_pending_checksum(struct __
 	return pending;
 }
 
+/* Whether the order is for the checksum at an offset: not so where another packet has been written
+ * over the one that it was for. */
+static __always_inline bool is_pending_at(struct __sk_buff *skb, __u32 offset)
+{
+	struct pending_checksum pending = lookup_pending_checksum(skb);
+
+	return pending.field && pending.field == offset;
+}
+
 /*
  * Takes the order for a pending checksum back, at the price of all behind the Ethernet header: the
  * kernel forgets it when the place from which it would sum is cut off the front

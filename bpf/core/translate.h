@@ -166,12 +166,10 @@ __noinline bool rewrite_end(struct __sk_buff *skb, struct packet *packet, __u32 
 	__u64 change, sum = 0;
 	struct endpoint now;
 	__u32 field;
-	__u8 summed;
 
 	if (!packet || !to || !pull_headers(skb, packet->payload))
 		return false;
 	now = *to;
-	summed = read_summed(skb);
 	field = checksum_offset(packet);
 	change = address_change(end == SOURCE ? &packet->source : &packet->destination,
 				&now.address);
@@ -179,7 +177,7 @@ __noinline bool rewrite_end(struct __sk_buff *skb, struct packet *packet, __u32 
 		return false;
 	if (field && !rewrite_transport(skb, packet, end, now.port, field,
 					has_pseudo_header(packet) ? change : 0,
-					summed == CHECKSUM_PARTIAL, &sum))
+					is_pending_at(skb, packet->l4 + field), &sum))
 		return false;
 	note_change(skb, sum);
 	if (end == SOURCE)
