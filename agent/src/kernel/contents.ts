@@ -47,8 +47,10 @@ export function writeEntries(map: BpfMap, entries: Entries, programs: Iterable<P
 export function deleteEntries(map: BpfMap, keys: string[]): void {
   const { type, valueSize } = map.info
   if (type === 'prog_array') for (const key of keys) map.deleteProgram(indexOf(key))
-  else if (type === 'array') map.putAll(keys.map(key => [Buffer.from(key, 'hex'), Buffer.alloc(valueSize)]))
-  else for (const key of keys) map.delete(Buffer.from(key, 'hex'))
+  else if (type === 'array') {
+    const zero = Buffer.alloc(valueSize)
+    map.putAll(keys.map(key => [Buffer.from(key, 'hex'), zero]))
+  } else for (const key of keys) map.delete(Buffer.from(key, 'hex'))
 }
 
 function programsByValue(programs: Iterable<Program>): Map<string, Program> {

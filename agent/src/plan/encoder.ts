@@ -40,7 +40,7 @@ function encodeAll(spec: MapSpec, entries: Entry[], known: Encoded[]): Encoded[]
   let next = 0
   return entries.map(entry => {
     for (let n = next; n < known.length && n < next + GONE_MAX; n++)
-      if (isEqual(entry, known[n]!.entry)) {
+      if (isEqual(entry.key, known[n]!.entry.key) && isEqual(entry.value, known[n]!.entry.value)) {
         next = n + 1
         return known[n]!
       }

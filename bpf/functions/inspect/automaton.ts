@@ -1,96 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many words looked for at once: A. V. Aho, M. J. Corasick, "Efficient string matching" (CACM 18(6), 1975), with all transitions worked out.
 
-/** A word, and the number by which it is known. Several numbers may stand for the same bytes. */
+/** A word of one byte or more, and the number by which it is known. Several numbers may stand for the same bytes. */
 export interface Word {
   bytes: Uint8Array
   number: number
 }
 
-export interface State {
-  /** The state behind each byte. */
-  next: Uint16Array
-  /** The word that ends here; undefined: none. Others are found by `chained`. */
-  match?: number
-}
-
+/** Its states are numbered from 0, where the search begins: those behind fewer bytes first. */
 export interface Automaton {
-  /** The first is where the search begins. */
-  states: State[]
-  /** How many states follow the first that stand for one byte. */
-  firstBytes: number
+  /** For each state, 256 numbers: the state behind each byte. */
+  readonly next: Uint16Array
+  /** For each state, the word that ends there; undefined: none. Others are found by `chained`. */
+  readonly match: (number | undefined)[]
+  /** How many states stand for one byte. */
+  readonly firstBytes: number
   /** The next of the words that end in the same place, by the number of the one before it. */
-  chained: Map<number, number>
-}
-
-interface Node {
-  children: Map<number, Node>
-  words: number[]
-  index: number
-  /** Whose bytes are the longest end of this node's that begins a word. */
-  fallback?: Node
-  state: State
+  readonly chained: Map<number, number>
 }
 
 /** How many states the words make. */
 export function stateCount(words: Word[]): number {
-  return words.length === 0 ? 0 : nodesOf(words).length
+  return words.length === 0 ? 0 : countStates(inOrder(words))
 }
 
 /** `foldCase`: capital letters of what is searched are taken for small ones, of which the words consist. */
 export function buildAutomaton(words: Word[], foldCase: boolean): Automaton {
-  const nodes = nodesOf(words)
-  const chained = new Map<number, number>()
-  for (const node of nodes) {
-    linkChildren(node, nodes[0]!)
-    linkMatches(node, chained)
-    linkNext(node, foldCase)
+  const draft = new Draft(inOrder(words), foldCase)
+  const longest = Math.max(0, ...words.map(({ bytes }) => bytes.length))
+  for (let position = 0; position < longest; position++) draft.read(position)
+  return draft
+}
+
+/** One of all words in their order: those that begin alike stand together. */
+interface Reading extends Word {
+  /** How many bytes the word has in common with the one before it. */
+  common: number
+  /** The state behind the bytes that have been read so far. */
+  state: number
+}
+
+function inOrder(words: Word[]): Reading[] {
+  const sorted = words.toSorted((a, b) => Buffer.compare(a.bytes, b.bytes))
+  return sorted.map((word, n) => ({ ...word, common: n === 0 ? 0 : commonLength(sorted[n - 1]!.bytes, word.bytes), state: 0 }))
+}
+
+function commonLength(a: Uint8Array, b: Uint8Array): number {
+  let length = 0
+  while (length < a.length && length < b.length && a[length] === b[length]) length++
+  return length
+}
+
+function countStates(readings: Reading[]): number {
+  return readings.reduce((count, { bytes, common }) => count + bytes.length - common, 1)
+}
+
+/** An automaton that grows as all its words are read at once, byte by byte: a state falls back to one behind fewer bytes, which is finished before it. */
+class Draft implements Automaton {
+  readonly next: Uint16Array
+  readonly match: Automaton['match'] = [undefined]
+  readonly chained = new Map<number, number>()
+  firstBytes = 0
+  /** For each state, that behind the longest end of its bytes with which a word begins. */
+  private readonly fallbacks = [0]
+
+  constructor(
+    private readonly readings: Reading[],
+    private readonly foldCase: boolean
+  ) {
+    this.next = new Uint16Array(256 * countStates(readings))
   }
-  return { states: nodes.map(({ state }) => state), firstBytes: nodes[0]!.children.size, chained }
-}
 
-/** The trie of all words, nearest to the root first. */
-function nodesOf(words: Word[]): Node[] {
-  const root = newNode()
-  for (const { bytes, number } of words) {
-    let node = root
-    for (const byte of bytes) {
-      if (!node.children.has(byte)) node.children.set(byte, newNode())
-      node = node.children.get(byte)!
-    }
-    node.words.push(number)
+  read(position: number): void {
+    const first = this.fallbacks.length
+    for (const [n, reading] of this.readings.entries())
+      if (position < reading.common) reading.state = this.readings[n - 1]!.state
+      else if (position < reading.bytes.length) reading.state = this.addState(reading.state, reading.bytes[position]!)
+    if (position === 0) this.firstBytes = this.fallbacks.length - 1
+    for (let state = first; state < this.fallbacks.length; state++) this.goOnAsFallback(state)
+    for (const { bytes, number, state } of this.readings) if (bytes.length === position + 1) this.addMatch(state, number)
   }
-  const nodes = [root]
-  for (const node of nodes) nodes.push(...node.children.values())
-  for (const [index, node] of nodes.entries()) node.index = index
-  return nodes
-}
 
-function newNode(): Node {
-  return { children: new Map(), words: [], index: 0, state: { next: new Uint16Array(256) } }
-}
-
-/** The fallback's own transitions are known: it is nearer to the root. */
-function linkChildren(node: Node, root: Node): void {
-  for (const [byte, child] of node.children) {
-    let fallback = node.fallback
-    while (fallback && !fallback.children.has(byte)) fallback = fallback.fallback
-    child.fallback = fallback?.children.get(byte) ?? root
+  /** The state behind one more byte than `before`. */
+  private addState(before: number, byte: number): number {
+    const state = this.fallbacks.length
+    this.fallbacks.push(before === 0 ? 0 : this.next[256 * this.fallbacks[before]! + byte]!)
+    this.next[256 * before + byte] = state
+    if (this.foldCase) this.next[256 * before + upperCase(byte)] = state
+    return state
   }
-}
 
-function linkMatches({ words, fallback, state }: Node, chained: Map<number, number>): void {
-  const all = fallback?.state.match === undefined ? words : [...words, fallback.state.match]
-  state.match = all[0]
-  for (const [n, word] of words.entries()) if (all[n + 1] !== undefined) chained.set(word, all[n + 1]!)
-}
+  /** Until words are found to go on from there. */
+  private goOnAsFallback(state: number): void {
+    const fallback = this.fallbacks[state]!
+    this.next.copyWithin(256 * state, 256 * fallback, 256 * (fallback + 1))
+    this.match[state] = this.match[fallback]
+  }
 
-/** As after the fallback, but where the node itself goes on. */
-function linkNext({ children, fallback, state: { next } }: Node, foldCase: boolean): void {
-  if (fallback) next.set(fallback.state.next)
-  for (const [byte, { index }] of children) {
-    next[byte] = index
-    if (foldCase) next[upperCase(byte)] = index
+  private addMatch(state: number, number: number): void {
+    const other = this.match[state]
+    if (other !== undefined) this.chained.set(number, other)
+    this.match[state] = number
   }
 }
 

@@ -114,9 +114,11 @@ function wordsOf(numbered: { named: Named; number: number }[]): Word[] {
   return numbered.map(({ named, number }) => ({ bytes: bytesOf(named[1]), number }))
 }
 
-function entriesOf({ states }: Automaton, root: number): Entry[] {
-  const target = (index: number) => (root + index) | (states[index]!.match === undefined ? 0 : MATCHES)
-  return states.map(({ next, match = 0 }, index) => ({ key: root + index, value: { next: next.map(target), match } }))
+function entriesOf({ next, match }: Automaton, root: number): Entry[] {
+  const targets = Uint16Array.from(match, (word, state) => (root + state) | (word === undefined ? 0 : MATCHES))
+  const all = new Uint16Array(next.length)
+  for (let n = 0; n < next.length; n++) all[n] = targets[next[n]!]!
+  return match.map((word = 0, state) => ({ key: root + state, value: { next: all.subarray(256 * state, 256 * (state + 1)), match: word } }))
 }
 
 /** How many bytes an automaton need be led through, and which rules want that. */
