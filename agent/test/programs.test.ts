@@ -8,6 +8,7 @@ import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { sleep } from '@inkev/acceptance/lab/process'
+import { MAP_TYPES } from '@inkev/bpf/catalogue/policy'
 import { compileProgram, TEMPLATE, type Upload, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { packetsLost, port, put, statusOf, web } from './client'
@@ -176,6 +177,60 @@ INKEV_FUNCTION(`
   return compiled(['INKEV_FUNCTION(', map], ['count(COUNTER(passed));', remember])
 }
 
+/** Counts packets by their EtherType in a map of each type, `own_<type>`. */
+function memories(size: number, appended: string, extra = ''): Upload {
+  const maps = MAP_TYPES.map(
+    type => `struct {
+	__uint(type, BPF_MAP_TYPE_${type.toUpperCase()});
+	__uint(max_entries, ${type.endsWith('array') ? 1 << 12 : size});${type === 'lpm_trie' ? '\n\t__uint(map_flags, BPF_F_NO_PREALLOC);' : ''}
+	__type(key, ${type === 'lpm_trie' ? 'struct prefix' : '__u32'});
+	__type(value, struct memory);
+} own_${type.slice(0, 11)} SEC(".maps");
+`
+  )
+  const records = `struct prefix {
+	__u32 length;
+	__u32 bits;
+};
+struct memory {
+	__u64 packets;${appended}
+};
+${maps.join('\n')}
+INKEV_FUNCTION(`
+  const remember = MAP_TYPES.map(type => {
+    const name = `own_${type.slice(0, 11)}`
+    const key = type === 'lpm_trie' ? '&prefix' : '&key'
+    return `	bpf_map_update_elem(&${name}, ${key}, &new, BPF_NOEXIST);
+	memory = bpf_map_lookup_elem(&${name}, ${key});
+	if (memory)
+		__sync_fetch_and_add(&memory->packets, 1);
+`
+  })
+  return compiled(
+    ['INKEV_FUNCTION(', records],
+    [
+      'count(COUNTER(passed));',
+      `struct memory new = {}, *memory;
+	__u32 key = skb->protocol;
+	struct prefix prefix = { 32, key };
+
+${remember.join('')}
+	count(COUNTER(passed));${extra && `\n\tcount(COUNTER(${extra}));`}`
+    ]
+  )
+}
+
+/** How many packets of IPv4 those maps know of, each on all CPUs. */
+async function memory(): Promise<[type: string, packets: number][]> {
+  const counted = MAP_TYPES.map(async (type): Promise<[string, number]> => {
+    const { items } = (await host.request('GET', `/v1/functions/limit/tables/own_${type.slice(0, 11)}`)).body
+    const { value } = items.find(({ key }: { key: number | { bits: number } }) => key === 8 || (key as { bits: number }).bits === 8)
+    const values: { packets: number }[] = [value].flat()
+    return [type, values.reduce((sum, { packets }) => sum + packets, 0)]
+  })
+  return Promise.all(counted)
+}
+
 /** Counts packets by their EtherType in a map that takes long to copy. */
 function logbook(appended: string): Upload {
   const map = `struct entry {
@@ -249,6 +304,17 @@ describe('the next version of a program', () => {
     const [{ value }] = items.filter(({ key }: { key: number }) => key === 8)
     expect(value).toEqual({ packets: 6000, last: 0, bytes: 0 })
     expect(await statusOf(host, 'functions/limit')).toMatchObject({ state: 'active' })
+  })
+
+  test('has what was remembered in maps of every type that the policy knows: taken over, moved as they grew, and moved back', async () => {
+    const [first, equal, grown] = [memories(64, ''), memories(64, '', 'passed'), memories(128, '\n\t__u64 bytes;')]
+    await limitWeb1({}, first)
+    for (const version of [equal, grown, first]) {
+      expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
+      await put(host, 'programs/limiter', version)
+      expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'active' })
+    }
+    expect(await memory()).toEqual(MAP_TYPES.map(type => [type, 18]))
   })
 
   test('goes on as it was where a smaller map has no room for what it remembers', async () => {
