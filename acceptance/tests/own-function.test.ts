@@ -158,6 +158,20 @@ describe('the example own-function', () => {
     expect(await terraform.plan()).toMatchObject({ empty: true })
   })
 
+  test('tells what of its memory the next version could not take over, and goes on as it was', async () => {
+    const before = await codeRun()
+    compile('quota', ['BPF_MAP_TYPE_LRU_HASH', 'BPF_MAP_TYPE_HASH'])
+    const { code, stderr } = await terraform.attempt(['apply', '-auto-approve'])
+    expect(code).toBe(1)
+    expect(stderr.replaceAll(/\s*│?\s+/g, ' ')).toMatch(
+      /edge-1 refuses path.*map used cannot be taken over: it is of type hash now, and was of lru_hash/
+    )
+    expect(await codeRun()).toBe(before)
+    expect(await ping(alice, BOB.v4)).toBe(true)
+    compile('quota', ['(type, BPF_MAP_TYPE_HASH)', '(type, BPF_MAP_TYPE_LRU_HASH)'])
+    expect(await terraform.plan()).toMatchObject({ empty: true })
+  })
+
   test('leaves nothing in the kernel once destroyed', async () => {
     await terraform.destroy()
     expect(await whatIsLeft(lab, before)).toEqual([])

@@ -87,8 +87,8 @@ export const errorKinds = {
 
   // The object beside others.
   INKEV_ERR_LAYOUT: {
-    status: 409,
-    doc: 'The next version of a program cannot take over the maps of the one that runs.',
+    status: 422,
+    doc: 'The next version of a program, or other sizes of a kind’s tables, cannot take over the memory of what runs.',
     hint: 'Put new fields behind all others; or give the map another name, so that it starts empty.'
   },
   INKEV_ERR_VNI_TAKEN: { status: 409, doc: 'Another network has the VNI.', hint: 'Give each network a VNI of its own.' },

@@ -95,8 +95,9 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     this.settle(planned)
     const accepted = planned.filter(({ error }) => !error)
     if (accepted.length > 0) {
+      const failing = this.reconciler.failures
       await Promise.all([this.write(accepted.map(({ type, name, config }) => [type, name, config])), this.reconciled()])
-      await this.takeBack(accepted)
+      await this.takeBack(accepted, failing)
     }
     return planned.map(each => this.outcome(each))
   }
@@ -150,14 +151,25 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     }
   }
 
-  /** What the kernel refuses of a resource itself is as if it had not been asked for. */
-  private async takeBack(accepted: Planned[]): Promise<void> {
+  /** What the kernel refuses of a resource itself is as if it had not been asked for. `failing` is what failed before. */
+  private async takeBack(accepted: Planned[], failing: ReadonlyMap<string, InkevError>): Promise<void> {
     const { failures } = this.reconciler
     if (failures.has(WHOLE)) throw failures.get(WHOLE)
-    const refused = accepted.filter(({ type, name, config }) => config !== undefined && failures.has(resourceKey(type, name)))
-    for (const each of refused) each.error = failures.get(resourceKey(each.type, each.name))!
+    for (const each of accepted) if (each.config !== undefined) each.error = this.failureOf(each, failing)
+    const refused = accepted.filter(({ error }) => error)
     const ours = refused.filter(({ type, name, config }) => this.desired()[type].get(name) === config)
     if (ours.length > 0) await Promise.all([this.write(ours.map(({ type, name, before }) => [type, name, before])), this.reconciled()])
+  }
+
+  /** The next version of a program is refused for what a function that was made of the last one suffers by it. */
+  private failureOf({ type, name, before }: Planned, failing: ReadonlyMap<string, InkevError>): InkevError | undefined {
+    const { failures } = this.reconciler
+    const own = failures.get(resourceKey(type, name))
+    if (own || type !== 'programs' || before === undefined) return own
+    const user = usersOf(this.desired(), type, name).find(user => failures.has(user) && !failing.has(user))
+    if (user === undefined) return undefined
+    const { code, message, hint, cause } = failures.get(user)!
+    return new InkevError(code, `${inWords(user)}: ${message}`, 'elf', hint, cause)
   }
 
   private async write(rows: [type: ResourceType, name: string, config: unknown][]): Promise<void> {

@@ -65,7 +65,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
   private lastFailures = new Map<string, InkevError>()
   private readonly encoder = new Encoder()
   private readonly images: Images
-  /** What the verifier refused is refused again: it is not loaded twice. By key, with the digest of the object. */
+  /** What the verifier refused is refused again, as long as it is wanted: it is not loaded twice. By key, with the digest of the object. */
   private readonly refused = new Map<string, { digest: string; error: InkevError }>()
   private breathed = 0
   private running: Promise<void> | undefined
@@ -140,6 +140,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const numbers = numbersOf(graph, ids)
     const images = await this.makeImages(graph, numbers)
     const wishes = wishesOf(graph, facts, numbers, objects, images, vxlanPort)
+    for (const [key, { digest }] of this.refused) if (wishes.objects.get(key)?.digest !== digest) this.refused.delete(key)
 
     await this.perform(planMaking(wishes, kernel.actual))
     kernel.readImages([...images].map(([key, { maps, commit }]) => [key, [...maps.keys(), ...commit.keys()]]))
@@ -206,7 +207,6 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
     const { key, digest } = step.wish
     const refused = this.refused.get(key)
     if (refused?.digest === digest) throw refused.error
-    this.refused.delete(key)
     try {
       await kernel.perform(step)
     } catch (error) {
@@ -227,7 +227,7 @@ export class Reconciler extends EventEmitter<{ status: [key: string, status: Sta
         'INKEV_ERR_LAYOUT',
         `the memory of what runs could not be taken over: ${(error as Error).message}`,
         undefined,
-        undefined,
+        'Give the map room for all that it holds; or another name, so that it starts empty.',
         error
       )
       this.refused.set(step.key, { digest, error: refused })

@@ -284,7 +284,7 @@ describe('the next version of a program', () => {
     const other = compiled(['INKEV_FUNCTION(', MAP.replace('__u64', '__u32')], [REMEMBER[0], REMEMBER[1].replace('__u64', '__u32')])
     const { status, body } = await host.request('PUT', '/v1/programs/limiter', other)
     expect([status, body.error.code, body.error.message]).toEqual([
-      409,
+      422,
       'INKEV_ERR_LAYOUT',
       'map seen cannot be taken over: its value is of type __u32 now, and was of __u64'
     ])
@@ -317,17 +317,28 @@ describe('the next version of a program', () => {
     expect(await memory()).toEqual(MAP_TYPES.map(type => [type, 18]))
   })
 
-  test('goes on as it was where a smaller map has no room for what it remembers', async () => {
-    await limitWeb1({}, talkers(16, ''))
+  test('is refused where a smaller map has no room for what is remembered: what ran runs on, and all is there', async () => {
+    const [room, small] = [talkers(16, ''), talkers(1, '')]
+    await limitWeb1({}, room)
     expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
     expect(await packetsLost(host, 'web1', 'fd00:1::12')).toBe(0)
-    const passed = (await counters()).passed!
-    await put(host, 'programs/limiter', talkers(1, ''))
-    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'degraded', reason: expect.stringMatching(/map talkers: .*full/) })
-    expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
-    expect((await counters()).passed).toBeGreaterThan(passed)
-    await put(host, 'programs/limiter', talkers(16, ''))
-    expect(await statusOf(host, 'functions/limit')).toEqual({ state: 'active' })
+    const [passed, steady] = [(await counters()).passed!, packetsLost(host, 'web1', '10.0.1.12', 100, 0.01)]
+    for (let n = 0; n < 2; n++) {
+      const { status, body } = await host.request('PUT', '/v1/programs/limiter', small)
+      expect([status, body.error]).toEqual([
+        422,
+        {
+          code: 'INKEV_ERR_LAYOUT',
+          message: expect.stringMatching(/^function limit: the memory of what runs could not be taken over: map talkers: .*full/),
+          path: 'elf',
+          hint: expect.stringMatching(/^Give the map room/)
+        }
+      ])
+    }
+    expect(await steady).toBe(0)
+    expect([await statusOf(host, 'functions/limit'), await codeOf('limit')]).toEqual([{ state: 'active' }, room.sha256])
+    expect((await host.request('GET', '/v1/programs/limiter')).body.sha256).toBe(room.sha256)
+    expect((await counters()).passed).toBeGreaterThanOrEqual(passed + 200)
   })
 
   test('is taken when the agent starts again, should it die while packets wait: until then the former one has them', async () => {
