@@ -47,6 +47,45 @@ export class SteadyPing {
   }
 }
 
+const ECHO_SERVER = `
+  require('node:net').createServer(socket => socket.pipe(socket)).listen(Number(process.argv[1]), '::', () => console.log('listening'))`
+const ECHO_CLIENT = `
+  const [address, port] = process.argv.slice(1)
+  const socket = require('node:net').connect(Number(port), address)
+  let [sent, back, ended] = [0, 0, '']
+  socket.on('connect', () => {
+    console.log('connected')
+    setInterval(() => { if (socket.write(Buffer.alloc(1000))) sent += 1000 }, 2)
+  })
+  socket.on('data', bytes => { back += bytes.length })
+  socket.on('error', ({ code }) => { ended = code })
+  socket.on('close', () => { ended ||= 'closed' })
+  process.on('SIGINT', () => { console.log(JSON.stringify({ sent, back, ended })); process.exit() })`
+
+/** One TCP connection, on which bytes go there and come back until it is stopped. */
+export class SteadyConnection {
+  private constructor(
+    private readonly server: RunningProgram,
+    private readonly client: RunningProgram
+  ) {}
+
+  /** Starts, and returns once it is established. */
+  static async start(from: Namespace, to: Namespace, address: string, port = 7): Promise<SteadyConnection> {
+    const server = to.start(['node', '-e', ECHO_SERVER, String(port)])
+    await server.says('listening')
+    const client = from.start(['node', '-e', ECHO_CLIENT, address, String(port)])
+    await client.says('connected')
+    return new SteadyConnection(server, client)
+  }
+
+  /** Stops, and answers how many bytes have come back, and how the connection ended before if it did. */
+  async stop(): Promise<{ back: number; ended: string }> {
+    const { stdout } = await this.client.stop('SIGINT')
+    await this.server.stop()
+    return JSON.parse(stdout.trimEnd().split('\n').at(-1)!)
+  }
+}
+
 const HTTP_SERVER = `
   const [text, port] = process.argv.slice(1)
   require('node:http').createServer((_, response) => response.end(text)).listen(Number(port), '::', () => console.log('listening'))`

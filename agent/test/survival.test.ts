@@ -9,6 +9,7 @@ import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { run, sleep, until } from '@inkev/acceptance/lab/process'
+import { SteadyConnection, SteadyPing } from '@inkev/acceptance/lab/traffic'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { becomes, db, gateway, packetsLost, port, put, statusOf, web } from './client'
 
@@ -133,7 +134,9 @@ describe('an agent with other code', () => {
   })
 })
 
-describe('an agent whose firewall keeps more of each session', () => {
+describe('an agent whose firewall and NAT keep more of each session', () => {
+  const rules = { icmp: { priority: 1, direction: 'ingress', protocol: 'icmp', action: 'allow' } }
+  const echo = { priority: 2, direction: 'ingress', protocol: 'tcp', ports: '7', action: 'allow' }
   let copy: string
 
   beforeAll(async () => {
@@ -141,34 +144,47 @@ describe('an agent whose firewall keeps more of each session', () => {
     cpSync(join(__dirname, '../../bpf'), copy, { recursive: true, filter: path => !path.includes('node_modules') })
     const header = join(copy, 'core/session.h')
     writeFileSync(header, readFileSync(header, 'utf8').replace(/(SESSION_DATA data;[^\n]*\n#endif\n)/, '$1\t__u64 of_the_next_version;\n'))
-    await run([
-      'node',
-      join(copy, 'build.mjs'),
-      'object',
-      join(copy, 'functions/firewall/firewall.bpf.c'),
-      join(copy, 'build/firewall.bpf.o')
-    ])
+    const compile = (kind: string) =>
+      run(['node', join(copy, 'build.mjs'), 'object', join(copy, `functions/${kind}/${kind}.bpf.c`), join(copy, `build/${kind}.bpf.o`)])
+    await Promise.all(['firewall', 'nat'].map(compile))
   })
 
   afterAll(() => rmSync(copy, { recursive: true }))
 
-  test('moves the sessions: no packet of them is lost though nothing else would admit it, and back again', async () => {
+  test('moves the sessions, there and back: a ping and a TCP connection through both go on, though nothing would admit them anew', async () => {
     await build()
-    await put(host, 'functions/rules', {
-      firewall: { rules: { ping: { priority: 1, direction: 'ingress', protocol: 'icmp', action: 'allow' } } }
-    })
-    const lost = packetsLost(host, 'web1', '10.0.2.11', 800, 0.005)
-    await sleep(500)
+    await put(host, 'functions/translator', { nat: { sources: { web: { source: '10.0.1.0/24', pool: '10.0.2.99/32' } } } })
+    await host.request('POST', '/v1/bulk', [
+      change('gateway-db', { function: 'gateway', port: 'db' }, { function: 'translator', port: 'inside' }),
+      change('translator-db', { function: 'translator', port: 'outside' }, { network: 'db' })
+    ])
+    await put(host, 'functions/rules', { firewall: { rules: { ...rules, echo } } })
+    const ping = await SteadyPing.start(host.workload('web1'), '10.0.2.11')
+    const connection = await SteadyConnection.start(host.workload('web1'), host.workload('db1'), '10.0.2.11')
     await put(host, 'functions/rules', { firewall: {} })
     for (const args of [['--objects', join(copy, 'build')], []]) {
+      const former = await codesOf('rules', 'translator')
       await host.stopAgent('SIGKILL')
       await host.startAgent(args)
+      expect((await codesOf('rules', 'translator')).filter(code => former.includes(code))).toEqual([])
     }
-    expect(await lost).toBe(0)
-    expect((await host.request('GET', '/v1/functions/rules/counters')).body.sessions_opened).toBe(1)
+    const [{ lost }, { back, ended }] = [await ping.stop(), await connection.stop()]
+    expect({ lost, ended }).toEqual({ lost: 0, ended: '' })
+    expect(back).toBeGreaterThan(100_000)
+    for (const name of ['rules', 'translator'])
+      expect((await host.request('GET', `/v1/functions/${name}/counters`)).body.sessions_opened).toBe(2)
     expect(host.logTail(200)).not.toContain('starts empty')
   })
 })
+
+function codesOf(...names: string[]): Promise<string[]> {
+  return Promise.all(names.map(async name => (await host.request('GET', `/v1/functions/${name}`)).body.code))
+}
+
+/** A stitch, as POST /v1/bulk takes it. */
+function change(name: string, a: object, b: object): object {
+  return { method: 'PUT', resource: 'stitches', name, body: { a, b } }
+}
 
 describe('an agent that finds maps laid out by another version', () => {
   test('removes what cannot be taken over, and builds it anew', async () => {
