@@ -20,7 +20,10 @@ enum core_counter {
 	CORE_TOO_BIG,
 	/* Packets for which the kernel had no memory to grow or clone. */
 	CORE_NO_ROOM,
-	/* Packets from a workload with a MAC or IP address that is not its own. */
+	/*
+	 * Packets with a MAC or IP address of somebody else: of a pinned workload, or from a
+	 * physical segment.
+	 */
 	CORE_SPOOFED,
 	/* Packets to or from another host or VNI than those this host has tunnels to. */
 	CORE_NO_TUNNEL,

@@ -10,6 +10,6 @@ export const coreCounters = {
   malformed: 'Packets cut short or with a broken header.',
   too_big: 'Packets larger than the MTU of the way ahead.',
   no_room: 'Packets for which the kernel had no memory to grow or clone.',
-  spoofed: 'Packets from a workload with a MAC or IP address that is not its own.',
+  spoofed: 'Packets with a MAC or IP address of somebody else: of a pinned workload, or from a physical segment.',
   no_tunnel: 'Packets to or from another host or VNI than those this host has tunnels to.'
 } as const

@@ -9,7 +9,7 @@ import type { Host } from '../testing/host'
 import { configure, makeNamespace, removeNamespaces, runIn } from '../testing/namespaces'
 import type { Network } from '../testing/network'
 import { bulk } from '../testing/traffic'
-import { twoHosts } from '../testing/underlay'
+import { twoHosts, UPLINK, VTEPS } from '../testing/underlay'
 import { Wire } from '../testing/wire'
 import type { Workload } from '../testing/workload'
 
@@ -18,6 +18,8 @@ const TAG = 42
 const TAGGER = join(__dirname, '../build/tagger.bpf.o')
 const FOREIGN = { mac: '02:00:00:00:0b:09', ips: ['10.11.0.9', 'fd0b::9'] }
 const STRANGER = '02:00:00:00:0b:99'
+/** Of no kernel, which would speak up. */
+const ROAMER = '02:00:00:00:0b:98'
 const ALL = 'ff:ff:ff:ff:ff:ff'
 const place = (n: number) => ({ mac: `02:00:00:00:0b:0${n}`, addresses: [`10.11.0.${n}/24`, `fd0b::${n}/64`], mtu: 1500 })
 
@@ -145,18 +147,49 @@ test('what is for all, or for an unknown address, comes to each of the others on
   }
 })
 
-test('the foreign machine is followed from the VLAN to the other host and back', async () => {
-  await receivers('foreign', FOREIGN.mac, b.mac)
-  expect(await receivers(b, b.mac, FOREIGN.mac)).toEqual({ foreign: 1 })
-  expect(await receivers(a, a.mac, FOREIGN.mac)).toEqual({ foreign: 1 })
-  await receivers(b, FOREIGN.mac, ALL)
-  expect(await receivers(a, a.mac, FOREIGN.mac)).toEqual({ b: 1 })
-  expect(await receivers('foreign', STRANGER, FOREIGN.mac)).toEqual({ b: 1 })
-  await receivers('foreign', FOREIGN.mac, ALL)
-  expect(await receivers(b, b.mac, FOREIGN.mac)).toEqual({ foreign: 1 })
+test('a station is followed from the VLAN to the other host and back', async () => {
+  await receivers('foreign', ROAMER, b.mac)
+  expect(await receivers(b, b.mac, ROAMER)).toEqual({ foreign: 1 })
+  expect(await receivers(a, a.mac, ROAMER)).toEqual({ foreign: 1 })
+  await receivers(b, ROAMER, ALL)
+  expect(await receivers(a, a.mac, ROAMER)).toEqual({ b: 1 })
+  expect(await receivers('foreign', STRANGER, ROAMER)).toEqual({ b: 1 })
+  await receivers('foreign', ROAMER, ALL)
+  expect(await receivers(b, b.mac, ROAMER)).toEqual({ foreign: 1 })
 })
 
 test('what two stations of the VLAN say to each other stays there', async () => {
   await receivers('foreign', STRANGER, ALL)
   expect(await receivers('foreign', FOREIGN.mac, STRANGER)).toEqual({})
+})
+
+describe('at the uplink itself', () => {
+  const own = (n: number) => ({ mac: `02:00:00:00:0c:0${n}`, addresses: [`10.12.0.${n}/24`, `fd0c::${n}/64`] })
+  let c: Workload
+  let d: Workload
+
+  beforeAll(async () => {
+    const [here, there] = await Promise.all(
+      hosts.map(async (host, n) => {
+        const network = await host.addNetwork(200)
+        const workload = await network.addWorkload('own', own(n + 1))
+        const uplink = host.net.link(UPLINK)!.ifindex
+        network.addSegment(uplink, 7)
+        host.attach(host.program('vlan', 'segment'), uplink)
+        return workload
+      })
+    )
+    c = here!
+    d = there!
+  })
+
+  test('workloads of two hosts meet in a VLAN', async () => {
+    for (const address of d.ips) expect(c.ping(address)).toBe(2)
+    expect(await bulk(c.name, d.name, d.ips[0]!, { megabytes: 10 })).toBeGreaterThan(1e8)
+  })
+
+  test('tunnels and the hosts themselves go on to use it', () => {
+    for (const address of b.ips) expect(a.ping(address)).toBe(2)
+    expect(runIn(hosts[0].name, 'ping', '-c', '2', '-i', '0.05', '-W', '1', VTEPS[1])).toMatch(/ 0% packet loss/)
+  })
 })

@@ -124,7 +124,8 @@ static __noinline void copy_from(struct __sk_buff *skb, __u32 id)
 /*
  * tcx ingress of a device of the host with a segment behind it. The device stays the host's: only
  * frames to somebody who is known to live here are taken. What is for all, or for somebody unknown,
- * enters the network as a copy, and what is for the host itself or for the next device not at all.
+ * enters the network as a copy, and what is for the host itself or for the next device not at all;
+ * nor what says to be from somebody who lives here.
  */
 SEC("tc") int segment(struct __sk_buff *skb)
 {
@@ -136,6 +137,10 @@ SEC("tc") int segment(struct __sk_buff *skb)
 	id = lookup_id(skb, ethernet);
 	if (!id)
 		return TC_ACT_UNSPEC;
+	if (is_resident(id, &ethernet->source)) {
+		count_drop(CORE_SPOOFED); /* or twice: here and beyond the segment */
+		return TC_ACT_UNSPEC;
+	}
 	if (is_resident(id, &ethernet->destination))
 		return enter_from(skb, id);
 	if (skb->pkt_type != PACKET_HOST && !mac_is_reserved(&ethernet->destination))

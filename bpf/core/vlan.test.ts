@@ -24,6 +24,8 @@ let a: Workload
 let trunk: Workload
 /** In blue. */
 let b: Workload
+/** As `trunk`, and in each network by an address of its own only. */
+let pinned: Workload
 /** The device with red behind tag 42: what is left to the host there; and what leaves by it. */
 let device: Wire
 let segment: Wire
@@ -41,6 +43,8 @@ beforeAll(async () => {
   trunk = await red.addWorkload('t', { mac: mac(2), addresses: ['10.7.0.2/24'], trunk: true })
   b = await blue.addWorkload('b', { mac: mac(3), addresses: ['10.7.0.3/24'] })
   blue.addTag(trunk, 100)
+  pinned = await red.addWorkload('p', { mac: mac(4), addresses: ['10.7.0.4/24'], trunk: true, pinned: true })
+  blue.addTag(pinned, 100, ['10.8.0.4'])
   const ifindex = host.net.link('eth1')!.ifindex
   red.addSegment(ifindex, 42)
   host.attach(host.program('vlan', 'segment'), ifindex)
@@ -49,7 +53,7 @@ beforeAll(async () => {
   const net = native.net.open(netns)
   segment = await Wire.at(netns, net.link('eth1')!.ifindex)
   net.close()
-  for (const workload of [a, trunk, b]) injectors.set(workload, await Wire.at(host.netns, workload.hostIfindex))
+  for (const workload of [a, trunk, b, pinned]) injectors.set(workload, await Wire.at(host.netns, workload.hostIfindex))
 }, 60_000)
 afterAll(() => {
   for (const wire of [device, segment, ...injectors.values()]) wire?.close()
@@ -110,7 +114,7 @@ test('what a workload sends to all, or to a station of the segment, leaves there
 test('a tagged frame in a network leaves neither by a segment nor by a trunk port, and is counted', async () => {
   const before = refused()
   expect(await receivers(from(a), frame(a.mac, ALL, 43))).toEqual({})
-  expect(refused() - before).toBe(2)
+  expect(refused() - before).toBe(3)
 })
 
 test('a trunk port joins each network by its tag', async () => {
@@ -119,6 +123,25 @@ test('a trunk port joins each network by its tag', async () => {
   expect(await receivers(from(b), frame(b.mac, ALL))).toEqual({ trunk: [100] })
   expect(await receivers(from(trunk), frame(trunk.mac, a.mac))).toEqual({ a: [0] })
   expect(await receivers(from(a), frame(a.mac, trunk.mac))).toEqual({ trunk: [0] })
+})
+
+test.each([
+  ['its address there', 'a', undefined, '10.7.0.4', ['a']],
+  ['its address in the other network', 'a', undefined, '10.8.0.4', []],
+  ['its address there', 'b', 100, '10.8.0.4', ['b']],
+  ['its address in the other network', 'b', 100, '10.7.0.4', []]
+] as const)('what a pinned trunk port says by %s goes to %s with tag %s', async (_, to, tag, src, expected) => {
+  const before = host.counters('vlan').spoofed!
+  const start = eth({ src: pinned.mac, dst: { a, b }[to].mac })
+  const got = await receivers(from(pinned), marker => (tag ? start.vlan(tag) : start).ipv4({ src }).udp().payload(marker))
+  expect(Object.keys(got)).toEqual(expected)
+  expect(host.counters('vlan').spoofed! - before).toBe(1 - expected.length)
+})
+
+test('a frame of the segment with the address of somebody who lives here is the host’s alone, and counted', async () => {
+  const before = host.counters('vlan').spoofed!
+  for (const dst of [ALL, a.mac]) expect(Object.keys(await receivers(device, frame(trunk.mac, dst, 42)))).toEqual(['host'])
+  expect(host.counters('vlan').spoofed! - before).toBe(2)
 })
 
 test('a frame that says a priority only belongs to the network without tag', async () => {

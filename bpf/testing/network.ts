@@ -92,9 +92,10 @@ export class Network {
     return id
   }
 
-  /** The workload, whose device is a trunk port of another network, speaks here by a tag. */
-  addTag(workload: Workload, tag: number): number {
-    const id = this.join(workload.hostIfindex, 'ATTACHED_VETH', tag, workload.mac)
+  /** The workload, whose device is a trunk port of another network, speaks here by a tag; with `addresses`, by these only. */
+  addTag(workload: Workload, tag: number, addresses?: string[]): number {
+    const id = this.join(workload.hostIfindex, 'ATTACHED_VETH', tag, workload.mac, addresses !== undefined)
+    for (const ip of addresses ?? []) this.host.table('workload_ips').put({ ip, workload: id }, 0)
     this.know({ mac: workload.mac, addresses: [], port_id: id })
     return id
   }
@@ -113,11 +114,11 @@ export class Network {
     this.refresh()
   }
 
-  private join(ifindex: number, delivery: string, tag: number, mac: string): number {
+  private join(ifindex: number, delivery: string, tag: number, mac: string, pinned = false): number {
     const id = ++workloads
     const network = { target: this.bridge.number, port: WORKLOADS, kind: 'ATTACHED_FUNCTION' }
     const chain = { chain: [INSTANCE_VLAN], chain_length: 1 }
-    this.host.table('workloads').put(id, { ifindex, delivery, mac, mtu: 1500, pinned: false, network, ...chain })
+    this.host.table('workloads').put(id, { ifindex, delivery, mac, mtu: 1500, pinned, network, ...chain })
     this.tag(id, ifindex, tag)
     this.portIds.push(id)
     return id
