@@ -59,11 +59,30 @@ export class LoadedObject {
   }
 
   /** Sums by name. `own`: the names behind the road's. */
-  countersOf(own: string[], raw = this.rawCounters()): Record<string, number> {
-    const { value: codec, maxEntries } = this.spec.maps.get('counters')!
-    const size = raw.length / maxEntries
-    const sum = (number: number) => Number(sumPerCpu(codec!, raw.subarray(number * size, (number + 1) * size)))
-    return Object.fromEntries([...Object.keys(coreCounters), ...own].map((name, number) => [name, sum(number)]))
+  countersOf(own: string[]): Record<string, number> {
+    const raw = this.rawCounters()
+    const names = [...Object.keys(coreCounters), ...own]
+    return Object.fromEntries(names.map((name, number) => [name, this.sumOf(this.cellOf(raw, number))]))
+  }
+
+  /** What moved from one reading to another, and by how much, by name. */
+  protected difference(own: string[], before: Buffer, after: Buffer): Record<string, number> {
+    if (after.equals(before)) return {}
+    const moved = [...Object.keys(coreCounters), ...own].flatMap((name, number) => {
+      const [was, is] = [this.cellOf(before, number), this.cellOf(after, number)]
+      return is.equals(was) ? [] : [[name, this.sumOf(is) - this.sumOf(was)] as const]
+    })
+    return Object.fromEntries(moved)
+  }
+
+  /** One counter, for every CPU. */
+  private cellOf(raw: Buffer, number: number): Buffer {
+    const size = raw.length / this.spec.maps.get('counters')!.maxEntries
+    return raw.subarray(number * size, (number + 1) * size)
+  }
+
+  private sumOf(cell: Buffer): number {
+    return Number(sumPerCpu(this.spec.maps.get('counters')!.value!, cell))
   }
 
   close(): void {
@@ -112,17 +131,13 @@ export class Instance extends LoadedObject {
     for (const [name, entries] of Object.entries(before.maps)) this.remove(name, entries, maps[name] ?? [])
   }
 
-  counters(raw?: Buffer): Record<string, number> {
-    return this.countersOf(Object.keys(this.kind.counters), raw)
+  counters(): Record<string, number> {
+    return this.countersOf(Object.keys(this.kind.counters))
   }
 
   /** The counters that have moved since, and by how much. */
-  countedSince(raw: Buffer): Record<string, number> {
-    const now = this.rawCounters()
-    if (now.equals(raw)) return {}
-    const before = this.counters(raw)
-    const moved = Object.entries(this.counters(now)).map(([name, value]) => [name, value - before[name]!] as const)
-    return Object.fromEntries(moved.filter(([, more]) => more !== 0))
+  countedSince(before: Buffer, now = this.rawCounters()): Record<string, number> {
+    return this.difference(Object.keys(this.kind.counters), before, now)
   }
 
   private putAll(name: string, entries: Entry[]): void {

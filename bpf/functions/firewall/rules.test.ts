@@ -2,14 +2,14 @@
 // The firewall's rules: which one decides, what is counted, and how one set of rules takes the place of another.
 
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { cidrContains } from '../../catalogue/addresses'
 import type { Entry, Image } from '../../catalogue/define'
 import { validateConfig } from '../../catalogue/validate'
 import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'
-import { other, type Side, Traffic } from './testing'
+import { decide, type ModelRule, type Opening } from './firewall.model'
+import { forgetAll, other, type Side, Traffic } from './testing'
 
 let tested: TestedFunction
 afterEach(() => tested.close())
@@ -23,10 +23,6 @@ async function load(config: Config): Promise<TestedFunction> {
 
 const passed = (from: Side) => ({ went: 'port', port: other(from) })
 const dropped = (counter: string) => ({ went: 'nowhere', counted: { [counter]: 1 } })
-
-function forgetSessions(firewall: TestedFunction): void {
-  for (const name of ['sessions4', 'sessions6']) for (const { key } of firewall.table(name).entries()) firewall.table(name).delete(key)
-}
 
 /** What rules have decided, by their keys. */
 function hits(config: Config): Record<string, { packets: number; bytes: number }> {
@@ -133,7 +129,7 @@ describe('a change of rules', () => {
     const t = new Traffic(tested, 4)
     const verdicts = () => {
       const allowed = [80, 1000, 2000, 3000].map(dport => t.tcp('outside', 'S', { dport }).port === 'inside')
-      forgetSessions(tested)
+      forgetAll(tested)
       return allowed
     }
     const old = imageOf({ default_ingress: 'reject', ...before }, 1)
@@ -229,55 +225,9 @@ describe('ten thousand rules', () => {
   })
 })
 
-/** Written apart from image.ts, from what the documentation says: rules are asked one by one, in the order of their priorities. */
 describe('compared with a plain model', () => {
-  interface ModelRule {
-    direction: 'ingress' | 'egress'
-    priority: number
-    action: string
-    protocol?: string
-    source?: string
-    destination?: string
-    ports?: string
-    source_ports?: string
-    icmp_type?: number
-    icmp_code?: number
-  }
-
-  interface ModelPacket {
-    direction: 'ingress' | 'egress'
+  interface ModelPacket extends Opening {
     family: 4 | 6
-    protocol: string
-    src: string
-    dst: string
-    sport: number
-    dport: number
-    type: number
-    code: number
-  }
-
-  const within = (value: number, range?: string) => {
-    if (range === undefined) return true
-    const [first, last = first] = range.split('-').map(Number)
-    return first! <= value && value <= last!
-  }
-
-  function matches(rule: ModelRule, packet: ModelPacket): boolean {
-    return (
-      rule.direction === packet.direction &&
-      (rule.protocol === undefined || rule.protocol === packet.protocol) &&
-      (rule.source === undefined || cidrContains(rule.source, packet.src)) &&
-      (rule.destination === undefined || cidrContains(rule.destination, packet.dst)) &&
-      within(packet.dport, rule.ports) &&
-      within(packet.sport, rule.source_ports) &&
-      (rule.icmp_type === undefined || rule.icmp_type === packet.type) &&
-      (rule.icmp_code === undefined || rule.icmp_code === packet.code)
-    )
-  }
-
-  function decide(rules: ModelRule[], defaults: Record<string, string>, packet: ModelPacket): string {
-    const first = rules.filter(rule => matches(rule, packet)).sort((a, b) => a.priority - b.priority)[0]
-    return first?.action ?? defaults[packet.direction]!
   }
 
   const PORTS = [1, 22, 53, 80, 443, 1023, 1024, 8000, 8080, 32_768, 65_535]
@@ -373,7 +323,7 @@ describe('compared with a plain model', () => {
     const { went, port } = tested.send(frameOf(packet), { port: from })
     if (went === 'nowhere') return 'deny'
     if (port === from) return 'reject'
-    forgetSessions(tested)
+    forgetAll(tested)
     return 'allow'
   }
 

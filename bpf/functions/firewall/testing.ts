@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the firewall share: packets between a local and a remote end, in both IP versions.
 
-import type { Value } from '../../catalogue/define'
 import { eth, type Frame, type IcmpFields, type PortFields, type TcpFields } from '../../testing/frame'
 import type { Outcome, TestedFunction } from '../../testing/harness'
 import type { Table } from '../../testing/instance'
@@ -106,19 +105,12 @@ export class Traffic {
     return this.table.entries()
   }
 
-  /** The TCP session between a port inside and port 80 outside. */
-  tcpSession(local_port: number): Record<string, Value> | undefined {
-    return this.table.get(this.tcpKey(local_port)) as Record<string, Value> | undefined
-  }
-
   /** Makes all sessions older, as if time had passed since. */
   wait(seconds: number): void {
-    for (const { key } of this.sessions()) this.age(key, seconds)
-  }
-
-  /** Has its next packet leave the fast path, as if the last one had come some kernel ticks ago. */
-  slowDown(local_port: number): void {
-    if (this.tcpSession(local_port)) this.age(this.tcpKey(local_port), 0)
+    for (const { key, value } of this.sessions()) {
+      const session = value as { last_seen: bigint; tick: number }
+      this.table.put(key, { ...session, last_seen: before(session.last_seen, seconds), tick: session.tick - 1 } as never)
+    }
   }
 
   /** Takes from all sessions what the last `bytes` of an end have taught them. */
@@ -133,17 +125,28 @@ export class Traffic {
   private get table(): Table {
     return this.firewall.table(`sessions${this.family}`)
   }
-
-  private tcpKey(local_port: number): Value {
-    return { local: LOCAL[this.family], remote: REMOTE[this.family], local_port, remote_port: 80, workload: this.workload, protocol: 'tcp' }
-  }
-
-  private age(key: Value, seconds: number): void {
-    const session = this.table.get(key) as { last_seen: bigint; tick: number }
-    this.table.put(key, { ...session, last_seen: session.last_seen - BigInt(seconds) * 1_000_000_000n, tick: session.tick - 1 })
-  }
 }
 
 function portsOf(side: Side): { sport: number; dport: number } {
   return side === 'inside' ? { sport: 40_000, dport: 80 } : { sport: 80, dport: 40_000 }
+}
+
+/** Nanoseconds since boot go round with a host that has not run for so long. */
+function before(time: bigint, seconds: number): bigint {
+  return BigInt.asUintN(64, time - BigInt(seconds) * 1_000_000_000n)
+}
+
+/** Makes all that a firewall remembers older, as if time had passed since. */
+export function wait(firewall: TestedFunction, seconds: number): void {
+  for (const family of [4, 6] as const) new Traffic(firewall, family).wait(seconds)
+  const fragments = firewall.table('fragments')
+  for (const { key, value } of fragments.entries()) {
+    const first = value as { since: bigint }
+    fragments.put(key, { ...first, since: before(first.since, seconds) })
+  }
+}
+
+export function forgetAll(firewall: TestedFunction): void {
+  for (const name of ['sessions4', 'sessions6', 'fragments'])
+    for (const { key } of firewall.table(name).entries()) firewall.table(name).delete(key)
 }
