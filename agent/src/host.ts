@@ -15,10 +15,10 @@ import { VERSION } from './version'
 /** Watches the uplinks, which may go and come back; MTU and VTEP stay those last seen. Throws INKEV_ERR_UPLINK_MISSING when one is not there at the start. */
 export function hostFacts(
   netlink: Netlink,
-  failing: HostFacts['failing'],
+  troubles: HostFacts['troubles'],
   { name, uplinks, vtep, programs }: Pick<Options, 'name' | 'uplinks' | 'vtep' | 'programs'>
 ): () => HostFacts {
-  const others = { name, hasNetns, failing, programs, device: (device: string) => netlink.link(device) }
+  const others = { name, hasNetns, troubles, programs, device: (device: string) => netlink.link(device) }
   const missing = uplinks.find(uplink => !netlink.link(uplink))
   if (missing !== undefined) throw new InkevError('INKEV_ERR_UPLINK_MISSING', `--uplink ${missing} is no device of this host`)
   const [first, ...further] = uplinks

@@ -22,7 +22,7 @@ export async function metricsOf(introspection: Introspection): Promise<string> {
     registers: [registry]
   })
   for (const { function: owner, name, state } of introspection.allHealth())
-    if (state !== 'unwatched') healthy.set({ function: owner, name }, state === 'healthy' ? 1 : 0)
+    if (state !== 'unknown') healthy.set({ function: owner, name }, state === 'healthy' ? 1 : 0)
   const resources = new Gauge({
     name: 'inkev_resources',
     help: 'Resources of this host by type and state.',

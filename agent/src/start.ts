@@ -50,7 +50,7 @@ export async function start(options: Options, native: Native, log: FastifyBaseLo
   const netlink = native.net.open()
   const store = await Store.open(options.state)
   const prober = new Prober(store, log)
-  const facts = hostFacts(netlink, key => prober.failing(key), options)
+  const facts = hostFacts(netlink, key => prober.troubles(key), options)
   const owned = {
     all: () => store.table<true>(NAMESPACES).keys(),
     has: (netns: string) => store.table<true>(NAMESPACES).has(netns),

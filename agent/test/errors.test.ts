@@ -61,7 +61,7 @@ describe('a fault of the agent itself', () => {
       () => ({
         name: 'edge-1',
         hasNetns: () => true,
-        failing: () => new Map(),
+        troubles: () => ({ failing: new Map(), hindered: new Map() }),
         programs: DEFAULT_POLICY,
         device: () => ({ ifindex: 1, mtu: 1500 })
       }),

@@ -115,6 +115,22 @@ test('where all fail, all are served, and the reason is told', async () => {
   await untilServing(['failed'])
 })
 
+test('what cannot be asked is unknown, and told apart from a failure', async () => {
+  await host.workload('probe').run(['ip', 'link', 'set', 'eth0', 'down'])
+  const states = async () =>
+    (await host.request('GET', '/v1/functions/front/health')).body.items.map(({ state }: { state: string }) => state)
+  await until(
+    async () => (await states()).every((state: string) => state === 'unknown'),
+    LIMIT_MS,
+    () => host.logTail()
+  )
+  expect(await failing()).toEqual({})
+  const { state, reason } = await statusOf(host, 'functions/front')
+  expect(state).toBe('degraded')
+  expect(reason).toMatch(/^cannot probe: db1 \(from port probe: its namespace has no way there: network unreachable\), .*; failing: db1 \(/)
+  expect((await host.request('GET', '/metrics')).body).not.toContain('inkev_healthy{function="front"')
+})
+
 test('without a port to ask from all are taken for healthy, and the status says so', async () => {
   await host.request('DELETE', '/v1/ports/probe')
   await untilFailing({})

@@ -108,7 +108,7 @@ function judge(host: string, rest: ResourceType, name: string, plans: Plans, pro
     name: host,
     uplink: { name: 'uplink', ifindex: 0, mtu: 9000, vtep: '0.0.0.0' },
     hasNetns: () => true,
-    failing: () => new Map(),
+    troubles: () => ({ failing: new Map(), hindered: new Map() }),
     programs,
     device: () => ({ ifindex: 1, mtu: 9000 })
   }

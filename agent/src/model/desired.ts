@@ -6,6 +6,7 @@ import type { ProgramPolicy } from '@inkev/bpf/catalogue/policy'
 import { PROGRAM_KIND, type Program as ReadProgram, readProgram } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import type { Endpoint, Network, NetworkFunction, Peer, Program, ResourceType, Stitch, StitchEnd, WorkloadPort } from '../../api/resources'
+import type { Troubles } from './probing'
 
 export type { Endpoint, Network, NetworkFunction, Peer, Program, ResourceType, Stitch, StitchEnd, WorkloadPort }
 
@@ -43,8 +44,8 @@ export interface HostFacts {
   uplink?: { name: string; ifindex: number; mtu: number; vtep: string; further?: { name: string; ifindex: number }[] }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean
-  /** What fails of what the function of a key wants watched: reasons by the keys of its kind. */
-  failing(key: string): ReadonlyMap<string, string>
+  /** What is wrong with what the function of a key wants watched, by the keys of its kind. */
+  troubles(key: string): Troubles
   /** What programs may be uploaded. */
   programs: ProgramPolicy
   /** A device of the host; undefined when there is none of that name. */

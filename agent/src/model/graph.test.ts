@@ -11,7 +11,7 @@ const facts: HostFacts = {
   name: 'edge-1',
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
-  failing: () => new Map(),
+  troubles: () => ({ failing: new Map(), hindered: new Map() }),
   programs: DEFAULT_POLICY,
   device: () => ({ ifindex: 7, mtu: 1500 })
 }

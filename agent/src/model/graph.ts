@@ -17,7 +17,7 @@ import {
   type WorkloadPort
 } from './desired'
 import { misfitOf } from './placing'
-import { healthInWords, type PlacedProbes, placeProbes } from './probing'
+import { healthInWords, type PlacedProbes, placeProbes, type Troubles } from './probing'
 import { usersOf } from './references'
 import { membershipsOf, mtuOf, networksOf, type Subnet, subnetsOf } from './resolve'
 import { interfaceKey, interfaceWorkload, portWorkloads, segmentWorkload, type Target, type Workload } from './workloads'
@@ -35,9 +35,9 @@ export interface Instance {
   ports: Map<string, Target | undefined>
   /** Set for the bridge of a network. */
   network?: ResolvedNetwork
-  /** What it wants watched, and what of it fails: reasons by key. */
+  /** What it wants watched, and how that fares. */
   probes: PlacedProbes
-  failing: ReadonlyMap<string, string>
+  troubles: Troubles
   /** Stands in chains of workload ports: what follows inwards and outwards depends on the port. */
   chained: boolean
 }
@@ -194,16 +194,19 @@ function buildInstance(desired: Desired, facts: HostFacts, key: string, links: L
   const { kind, config } = kindOf(desired, desired.functions.get(name)!)!
   const ports = new Map(portNames(kind, config).map(port => [port, links.behind.get(endKey({ instance: key, port }))]))
   const probes = placeProbes(desired, kind, config)
-  return { key, name, kind, config, ports, probes, failing: failingOf(probes, facts, key) }
+  return { key, name, kind, config, ports, probes, troubles: troublesOf(probes, facts, key) }
 }
 
+const NO_TROUBLES: Troubles = { failing: new Map(), hindered: new Map() }
+
 /** In the order of the probes. What nobody asks does not fail. */
-function failingOf(probes: PlacedProbes, facts: HostFacts, key: string): Instance['failing'] {
-  if (probes.size === 0) return new Map()
-  const reasons = facts.failing(key)
-  return new Map(
-    [...probes].flatMap(([probe, { netns }]) => (netns !== undefined && reasons.has(probe) ? [[probe, reasons.get(probe)!]] : []))
-  )
+function troublesOf(probes: PlacedProbes, facts: HostFacts, key: string): Troubles {
+  if (probes.size === 0) return NO_TROUBLES
+  const asked = [...probes].flatMap(([probe, { from }]) => (from ? [probe] : []))
+  const among = (reasons: ReadonlyMap<string, string>) =>
+    new Map(asked.flatMap(probe => (reasons.has(probe) ? [[probe, reasons.get(probe)!] as const] : [])))
+  const { failing, hindered } = facts.troubles(key)
+  return { failing: among(failing), hindered: among(hindered) }
 }
 
 function networkInstance(key: string, name: string, declared: Network, facts: HostFacts, { ends }: Links): Omit<Instance, 'chained'> {
@@ -219,7 +222,7 @@ function networkInstance(key: string, name: string, declared: Network, facts: Ho
     config: bridgeConfig(declared),
     ports: new Map(ports),
     probes: new Map(),
-    failing: new Map(),
+    troubles: NO_TROUBLES,
     network: { vni: declared.vni, mtu: mtuOf(declared, facts), subnets: subnetsOf(declared), staticEntries: declared.static_entries ?? {} }
   }
 }
@@ -263,8 +266,9 @@ function tellStatuses(
   const ofInstance = (key: string) => {
     const instance = instances.get(key)
     if (!instance) return idle('no workload of this host reaches it')
-    const reason = healthInWords(instance.probes, instance.failing)
-    return reason === undefined ? ACTIVE : { ...ACTIVE, reason }
+    const reason = healthInWords(instance.probes, instance.troubles)
+    const state: Status['state'] = instance.troubles.hindered.size > 0 ? 'degraded' : 'active'
+    return reason === undefined ? ACTIVE : { state, reason }
   }
   const inNetwork = (name: string) =>
     desired.networks.has(name) ? ofInstance(resourceKey('networks', name)) : waitsFor(inWords(resourceKey('networks', name)))

@@ -15,7 +15,7 @@ const facts: HostFacts = {
   name: 'edge-1',
   uplink: { name: 'uplink', ifindex: 2, mtu: 1500, vtep: '192.0.2.1' },
   hasNetns: () => true,
-  failing: () => new Map(),
+  troubles: () => ({ failing: new Map(), hindered: new Map() }),
   programs: DEFAULT_POLICY,
   device: name => (name === 'missing' ? undefined : { ifindex: 7, mtu: 1400 })
 }

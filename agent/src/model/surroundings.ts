@@ -42,7 +42,8 @@ export class Situation {
 
   of(instance: Instance): Omit<Surroundings, 'generation'> {
     const { numbers } = this
-    const { key, name, network, ports, failing } = instance
+    const { key, name, network, ports, troubles } = instance
+    const { failing } = troubles
     const { host } = this.graph
     const around = Object.fromEntries([...ports].map(([port, target]) => [port, this.neighbourhood(instance, port, target)]))
     if (!network) return { name, host, ports: around, ...(failing.size > 0 && { failing: [...failing.keys()].toSorted() }) }

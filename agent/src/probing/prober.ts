@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { netnsPath } from '../kernel/devices'
 import type { Graph } from '../model/graph'
-import type { PlacedProbe } from '../model/probing'
+import type { PlacedProbe, Troubles } from '../model/probing'
 import type { Log } from '../reconcile'
 import type { Store } from '../store/store'
 import type { Heard, Questions } from './child'
@@ -32,8 +32,8 @@ export interface Health {
   name: string
   address: string
   port: number
-  /** `unwatched`: no port of this host can ask. */
-  state: 'healthy' | 'failing' | 'unwatched'
+  /** `unknown`: it cannot be asked from this host, and is taken for what it was. */
+  state: 'healthy' | 'failing' | 'unknown'
   reason?: string
   /** Of a failure. */
   since?: string
@@ -43,6 +43,10 @@ interface Watched extends PlacedProbe {
   text: string
   /** Answers in a row that speak against what is taken for true. */
   against: number
+  /** Attempts in a row that did not come so far as to ask. */
+  hindered: number
+  /** Why nothing can be asked, once that is certain. */
+  hindrance?: string
 }
 
 /** Emits `change` when something begins to fail or is well again. */
@@ -59,29 +63,31 @@ export class Prober extends EventEmitter<{ change: [] }> {
     super()
   }
 
-  /** Reasons by the keys of a function's probes. */
-  failing(instance: string): ReadonlyMap<string, string> {
+  troubles(instance: string): Troubles {
     const prefix = `${instance} `
-    const own = [...this.failures()].filter(([id]) => id.startsWith(prefix))
-    return new Map(own.map(([id, { reason }]) => [id.slice(prefix.length), reason]))
+    const own = <T>(of: Iterable<[string, T]>) =>
+      [...of].flatMap(([id, each]): [string, T][] => (id.startsWith(prefix) ? [[id.slice(prefix.length), each]] : []))
+    return {
+      failing: new Map(own(this.failures()).map(([key, { reason }]) => [key, reason])),
+      hindered: new Map(own(this.watched).flatMap(([key, { hindrance }]) => (hindrance === undefined ? [] : [[key, hindrance]])))
+    }
   }
 
   health(instance: string): Health[] {
     const prefix = `${instance} `
     return [...this.watched]
       .filter(([id]) => id.startsWith(prefix))
-      .map(([id, { probe, netns }]) => {
-        const failure = this.failures().get(id)
-        const { address, port } = probe
-        const state = netns === undefined ? 'unwatched' : failure ? 'failing' : 'healthy'
-        return {
-          name: id.slice(prefix.length),
-          address,
-          port,
-          state,
-          ...(state === 'failing' && { reason: failure!.reason, since: failure!.since })
-        }
+      .map(([id, watched]) => {
+        const { address, port } = watched.probe
+        return { name: id.slice(prefix.length), address, port, ...this.stateOf(id, watched) }
       })
+  }
+
+  private stateOf(id: string, { from, hindrance }: Watched): Pick<Health, 'state' | 'reason' | 'since'> {
+    if (!from) return { state: 'unknown', reason: 'no port of this host can ask it' }
+    if (hindrance !== undefined) return { state: 'unknown', reason: `cannot probe from port ${from.port}: ${hindrance}` }
+    const failure = this.failures().get(id)
+    return failure ? { state: 'failing', reason: failure.reason, since: failure.since } : { state: 'healthy' }
   }
 
   /** Asks from now on what the functions of this graph want asked, and nothing else. */
@@ -91,7 +97,7 @@ export class Prober extends EventEmitter<{ change: [] }> {
         const id = `${instance} ${key}`
         const text = JSON.stringify(placed)
         const before = this.watched.get(id)
-        return [id, before?.text === text ? before : { ...placed, text, against: 0 }]
+        return [id, before?.text === text ? before : { ...placed, text, against: 0, hindered: 0 }]
       })
     )
     this.watched = new Map(wanted)
@@ -109,8 +115,9 @@ export class Prober extends EventEmitter<{ change: [] }> {
   /** One child in each namespace that is asked from; a namespace may have been made anew under its name. */
   private lead(): void {
     const places = new Map<string, Questions>()
-    for (const [id, { probe, netns }] of this.watched) {
-      if (netns === undefined) continue
+    for (const [id, { probe, from }] of this.watched) {
+      if (!from) continue
+      const { netns } = from
       const { protocol, address, port, path, interval, timeout } = probe
       const questions = places.get(netns) ?? {}
       questions[id] = { protocol, address, port, path, interval, timeout }
@@ -128,9 +135,11 @@ export class Prober extends EventEmitter<{ change: [] }> {
     }
   }
 
-  private hear({ id, fault }: Heard): void {
+  private hear({ id, fault, hindrance }: Heard): void {
     const watched = this.watched.get(id)
     if (!watched) return
+    this.heed(id, watched, hindrance)
+    if (hindrance !== undefined) return
     const { healthyThreshold, unhealthyThreshold } = watched.probe
     const failure = this.failures().get(id)
     const agrees = (fault === undefined) === (failure === undefined)
@@ -141,6 +150,16 @@ export class Prober extends EventEmitter<{ change: [] }> {
     const since = failure?.since ?? new Date().toISOString()
     this.note([[id, fault === undefined ? undefined : { probe: watched.text, reason: fault, since }]])
     this.log.info({ probe: id, fault }, fault === undefined ? 'is well again' : 'fails')
+  }
+
+  /** What nobody could be asked says nothing about who would have been: it is taken for what it was. */
+  private heed(id: string, watched: Watched, hindrance: string | undefined): void {
+    watched.hindered = hindrance === undefined ? 0 : watched.hindered + 1
+    const isCertain = hindrance === undefined || watched.hindered >= watched.probe.unhealthyThreshold
+    if (!isCertain || watched.hindrance === hindrance) return
+    watched.hindrance = hindrance
+    this.log.info({ probe: id, hindrance }, hindrance === undefined ? 'can be asked again' : 'cannot be asked')
+    this.emit('change')
   }
 
   private failures(): ReadonlyMap<string, Failure> {
@@ -160,6 +179,7 @@ class Child {
   private readonly inode: bigint | undefined
   private process: ChildProcess | undefined
   private restart: NodeJS.Timeout | undefined
+  private questions: Questions = {}
   private told = ''
 
   constructor(
@@ -178,6 +198,7 @@ class Child {
     const text = `${JSON.stringify(questions)}\n`
     if (text === this.told) return
     this.told = text
+    this.questions = questions
     if (this.process) this.process.stdin!.write(text)
     else if (!this.restart) this.start()
   }
@@ -202,6 +223,7 @@ class Child {
     if (!this.process) return
     this.process = undefined
     this.log.warn({ netns: this.netns, reason }, 'the process that asks from a namespace is started again')
+    for (const id of Object.keys(this.questions)) this.hear({ id, hindrance: `no process stays in its namespace: ${reason}` })
     this.restart = setTimeout(() => {
       this.restart = undefined
       this.start()
