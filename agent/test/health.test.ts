@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Health checks on a real host: an HTTP server that goes bad and comes back, seen by the way that packets take; IPv4 and IPv6.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { type RunningProgram, until } from '@inkev/acceptance/lab/process'
@@ -8,19 +9,33 @@ import { fetchRepeatedly } from '@inkev/acceptance/lab/traffic'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { becomes, db, gateway, port, put, statusOf, web } from './client'
 
-/** Answers its name, or 503 after SIGUSR2 and until the next. */
+/** Answers its name; or 503 after SIGUSR2 and until the next, and after SIGHUP to one question. */
 const SERVER = `
   let bad = false
+  let slip = false
   process.on('SIGUSR2', () => { bad = !bad; console.log(bad ? 'bad' : 'good') })
+  process.on('SIGHUP', () => { slip = true })
   require('node:http')
-    .createServer((_, response) => response.writeHead(bad ? 503 : 200, { connection: 'close' }).end(process.argv[1]))
+    .createServer((_, response) => {
+      response.writeHead(bad || slip ? 503 : 200, { connection: 'close' }).end(process.argv[1])
+      if (slip) console.log('slipped')
+      slip = false
+    })
     .listen(8080, '::', () => console.log('listening'))`
 
 const VIRTUAL = ['203.0.113.10', '2001:db8:10::10'] as const
 /** That one of two servers is left out by chance happens once in ten million runs. */
 const SESSIONS = 24
 const LIMIT_MS = 15_000
-const check = { protocol: 'http', path: '/healthz', interval: '300ms', timeout: '300ms', healthy_threshold: 2, unhealthy_threshold: 2 }
+const INTERVAL_MS = 300
+const check = {
+  protocol: 'http',
+  path: '/healthz',
+  interval: `${INTERVAL_MS}ms`,
+  timeout: `${INTERVAL_MS}ms`,
+  healthy_threshold: 2,
+  unhealthy_threshold: 2
+}
 const backends = Object.fromEntries(
   [11, 12].flatMap((last, n) => [
     [`db${n + 1}`, { service: 'web', address: `10.0.2.${last}`, port: 8080 }],
@@ -107,6 +122,13 @@ test('a server that goes bad gets no new sessions until it comes back, over a re
   servers[0]!.kill('SIGUSR2')
   await untilFailing({})
   await untilServing(['db1', 'db2'])
+})
+
+test('one bad answer is fewer than the threshold, and makes nobody fail', async () => {
+  servers[1]!.kill('SIGHUP')
+  await servers[1]!.says('slipped')
+  await delay(INTERVAL_MS / 2)
+  expect(await failing()).toEqual({})
 })
 
 test('where all fail, all are served, and the reason is told', async () => {

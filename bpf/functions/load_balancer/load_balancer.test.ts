@@ -109,6 +109,26 @@ describe.each([
     for (let n = 0; n < 50; n++) expect(backendOf(tcp({ ...web, sport: 50_000 + n }))).not.toBe(backend)
   })
 
+  test('a backend that leaves moves its own flows, and at most 2 % of the others', () => {
+    const address = (n: number) => (family === 4 ? `10.0.2.${21 + n}` : `fd00:2::${21 + n}`)
+    const pool = (left: number[]) => ({
+      max_sessions: 1024,
+      services: { web: { address: virtual, port: 80 } },
+      backends: Object.fromEntries(left.map(n => [`web${n}`, { service: 'web', address: address(n) }]))
+    })
+    const all = [0, 1, 2, 3, 4, 5, 6, 7]
+    const places = (left: number[]) => {
+      balancer.apply(pool(left))
+      forgetAll(balancer)
+      return Array.from({ length: 400 }, (_, n) => backendOf(tcp({ ...web, sport: 10_000 + n })))
+    }
+    const before = places(all)
+    const after = places(all.filter(n => n !== 3))
+    expect(after).not.toContain(address(3))
+    const others = before.flatMap((place, n) => (place === address(3) ? [] : [place === after[n]]))
+    expect(others.filter(stayed => !stayed).length / others.length).toBeLessThanOrEqual(0.02)
+  })
+
   test('a backend that fails keeps its sessions and gets no more; where all fail, all get some', () => {
     const surroundings = (failing: string[]) => ({ ports: { inside: { number: 0 }, outside: { number: 1 } }, failing })
     const backend = backendOf(tcp(web))
@@ -130,10 +150,12 @@ describe.each([
     expect(backends).toContain(endsOf(moved).dst)
   })
 
-  test('with source affinity all sessions of a client go to one backend', () => {
+  test('with source affinity all sessions of a client go to one backend, and those of others to all', () => {
     balancer.apply(configOf(family, { web: { affinity: 'source' } }))
     const [first, ...rest] = Array.from({ length: 50 }, (_, n) => backendOf(tcp({ ...web, sport: 10_000 + n })))
     expect(new Set(rest)).toEqual(new Set([first]))
+    const clients = Array.from({ length: 50 }, (_, n) => (family === 4 ? `192.0.2.${100 + n}` : `2001:db8:1::${100 + n}`))
+    expect(clients.map(src => backendOf(tcp({ ...web, src }))).toSorted()).toEqual(expect.arrayContaining([...backends]))
   })
 
   test('a silent session is forgotten, and one that speaks in one direction only is not', () => {
