@@ -110,8 +110,12 @@ export function parseMac(text: string): Buffer {
 }
 
 export function formatMac(bytes: Uint8Array): string {
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':')
+  let text = ''
+  for (const byte of bytes) text += (text && ':') + OCTETS[byte]
+  return text
 }
+
+const OCTETS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** A MAC that follows from names alone: the same on every host, unicast, from the locally administered range. */
 export function derivedMac(...parts: string[]): string {
@@ -134,13 +138,18 @@ export function ipBytes({ family, value }: Ip): Buffer {
 
 /** The address in 4 bytes, or in 16, where a mapped one becomes IPv4. */
 export function ipFromBytes(bytes: Uint8Array): Ip {
-  const value = fromBytes(bytes)
-  return bytes.length === 4 ? { family: 4, value } : fromMapped(value)
+  const ip = ipFromOwnBytes(bytes)
+  return ip.family === 4 ? ip : fromMapped(ip.value)
 }
 
 /** The 4 or 16 bytes of an address in its own family. */
 export function ownBytes({ family, value }: Ip): Buffer {
   return toBytes(value, BITS[family] / 8)
+}
+
+/** The address in 4 or 16 bytes, a mapped one as it is. */
+export function ipFromOwnBytes(bytes: Uint8Array): Ip {
+  return { family: bytes.length === 4 ? 4 : 6, value: fromBytes(bytes) }
 }
 
 function parseEither(text: string): Prefix {
@@ -162,34 +171,42 @@ function fromMapped(value: bigint): Ip {
 }
 
 function parseV4(text: string): bigint {
-  return text.split('.').reduce((value, octet) => (value << 8n) | BigInt(octet), 0n)
+  return BigInt(text.split('.').reduce((value, octet) => value * 256 + Number(octet), 0))
 }
 
 function formatV4(value: bigint): string {
-  return toBytes(value, 4).join('.')
+  const whole = Number(value)
+  return `${whole >>> 24}.${(whole >>> 16) & 255}.${(whole >>> 8) & 255}.${whole & 255}`
 }
 
 function parseV6(text: string): bigint {
-  const hexadecimal = text.replace(/[0-9.]+$/, tail => (tail.includes('.') ? words(parseV4(tail), 2).join(':') : tail))
+  const hexadecimal = text.includes('.') ? text.replace(/[0-9.]+$/, tail => words(hex(parseV4(tail), 4)).join(':')) : text
   const [head, tail] = hexadecimal.split('::').map(half => (half === '' ? [] : half.split(':')))
   const zeros = tail ? Array<string>(8 - head!.length - tail.length).fill('0') : []
-  return [...head!, ...zeros, ...(tail ?? [])].reduce((value, word) => (value << 16n) | BigInt(`0x${word}`), 0n)
+  return BigInt(`0x${[...head!, ...zeros, ...(tail ?? [])].map(word => word.padStart(4, '0')).join('')}`)
 }
 
 function formatV6(value: bigint): string {
-  const text = words(value, 8).join(':')
-  const [longest] = [...text.matchAll(/\b0(:0)+\b/g)].map(([zeros]) => zeros).sort((a, b) => b.length - a.length)
+  const text = words(hex(value, 16)).join(':')
+  const longest = text.match(/\b0(:0)+\b/g)?.reduce((best, zeros) => (zeros.length > best.length ? zeros : best))
   return longest ? text.replace(new RegExp(`(^|:)\\b${longest}\\b(:|$)`), '::') : text
 }
 
-function words(value: bigint, count: number): string[] {
-  return Array.from({ length: count }, (_, n) => ((value >> BigInt(16 * (count - 1 - n))) & 0xffffn).toString(16))
+/** Groups of 16 bits, without leading zeros. */
+function words(digits: string): string[] {
+  return digits.match(/.{4}/g)!.map(word => parseInt(word, 16).toString(16))
+}
+
+function hex(value: bigint, length: number): string {
+  return value.toString(16).padStart(2 * length, '0')
 }
 
 function toBytes(value: bigint, length: number): Buffer {
-  return Buffer.from(value.toString(16).padStart(2 * length, '0'), 'hex')
+  return Buffer.from(hex(value, length), 'hex')
 }
 
 function fromBytes(bytes: Uint8Array): bigint {
-  return BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
+  const { buffer, byteOffset, byteLength } = bytes
+  const view = new DataView(buffer, byteOffset, byteLength)
+  return byteLength === 4 ? BigInt(view.getUint32(0)) : (view.getBigUint64(0) << 64n) | view.getBigUint64(8)
 }

@@ -60,10 +60,11 @@ function codecOf(layout: Layout, subject: string): Codec {
     size,
     encode: value => {
       const bytes = Buffer.alloc(size)
-      telling(
-        error => error.of(subject),
-        () => layout.write(value, bytes)
-      )
+      try {
+        layout.write(value, bytes)
+      } catch (error) {
+        throw error instanceof MismatchError ? error.of(subject) : error
+      }
       return bytes
     },
     decode: bytes => {
@@ -73,17 +74,9 @@ function codecOf(layout: Layout, subject: string): Codec {
   }
 }
 
-/** Runs `encode`; a mismatch in it is passed on as `told` tells it. */
-function telling(told: (error: MismatchError) => MismatchError, encode: () => void): void {
-  try {
-    encode()
-  } catch (error) {
-    throw error instanceof MismatchError ? told(error) : error
-  }
-}
-
-function inField(field: string, encode: () => void): void {
-  telling(error => error.within(field), encode)
+/** A mismatch in the value of a field or slot, as the value around it tells it; anything else as it is. */
+function inside(field: string, error: unknown): unknown {
+  return error instanceof MismatchError ? error.within(field) : error
 }
 
 function makeLayout(types: CType[], index: number, layoutOf: (index: number) => Layout): Layout {
@@ -151,12 +144,11 @@ function array(element: Layout, length: number): Layout {
         return
       }
       let n = 0
-      telling(
-        error => error.within(`[${n}]`),
-        () => {
-          for (; n < value.length; n++) element.write(value[n]!, slot(to, n))
-        }
-      )
+      try {
+        for (; n < value.length; n++) element.write(value[n]!, slot(to, n))
+      } catch (error) {
+        throw inside(`[${n}]`, error)
+      }
     },
     read: from => Array.from({ length }, (_, n) => element.read(slot(from, n)))
   }
@@ -227,25 +219,26 @@ function structure({ name, size, members }: RecordType, layoutOf: (index: number
   const type = `struct ${name}`.trimEnd()
   const all = fieldsOf(members, layoutOf)
   const switches = new Map(all.filter(field => all.some(other => field.name === `has_${other.name}`)).map(field => [field.name, field]))
-  const fields = all.filter(field => !switches.has(field.name))
-  const names = fields.flatMap(namesOf)
+  const fields = all.filter(field => !switches.has(field.name)).map(field => ({ field, present: switches.get(`has_${field.name}`) }))
+  const names = fields.flatMap(({ field }) => namesOf(field))
+  const known = new Set(names)
 
   return {
     type,
     size,
     names,
     write(value, to) {
-      const record = asRecord(value, names, type)
-      for (const field of fields) {
-        const present = switches.get(`has_${field.name}`)
+      const record = asRecord(value, known, type)
+      for (const { field, present } of fields) {
         if (present && record[field.name] === undefined) continue
         writeField(field, record, to, type)
         present?.write(true, to)
       }
     },
     read(from) {
-      const present = fields.filter(field => switches.get(`has_${field.name}`)?.read(from) ?? true)
-      return Object.assign({}, ...present.map(field => readField(field, from))) as Record
+      const record: Record = {}
+      for (const { field, present } of fields) if (present?.read(from) ?? true) readField(field, from, record)
+      return record
     }
   }
 }
@@ -254,27 +247,28 @@ function union({ name, size, members }: RecordType, layoutOf: (index: number) =>
   const type = `union ${name}`.trimEnd()
   const fields = fieldsOf(members, layoutOf)
   const names = fields.flatMap(namesOf)
+  const known = new Set(names)
   const alternatives = fields.map(field => namesOf(field).join('+')).join(', ')
   return {
     type,
     size,
     names,
     write(value, to) {
-      const record = asRecord(value, names, type)
+      const record = asRecord(value, known, type)
       const given = Object.keys(record)
       const field = fields.find(candidate => given.every(key => namesOf(candidate).includes(key)))
       if (!field || given.length === 0) throw new MismatchError(`exactly one of ${alternatives} is needed (${type})`)
       writeField(field, record, to, type)
     },
-    read: from => (fields[0] ? readField(fields[0], from) : {})
+    read: from => (fields[0] ? readField(fields[0], from, {}) : {})
   }
 }
 
-function asRecord(value: Value, names: string[], type: string): Record {
+function asRecord(value: Value, known: ReadonlySet<string>, type: string): Record {
   if (typeof value !== 'object' || Array.isArray(value) || isPacked(value))
     throw new MismatchError(`${show(value)} is not a record (${type})`)
-  const unknown = Object.keys(value).find(key => !names.includes(key))
-  if (unknown !== undefined) throw new MismatchError(`there is no such field in ${type}, which has ${names.join(', ')}`).within(unknown)
+  for (const key in value)
+    if (!known.has(key)) throw new MismatchError(`there is no such field in ${type}, which has ${[...known].join(', ')}`).within(key)
   return value
 }
 
@@ -285,14 +279,23 @@ function writeField(field: Field, record: Record, to: Buffer, type: string): voi
   }
   const value = record[field.name]
   if (value === undefined) throw new MismatchError(`is missing (${field.layout.type} in ${type})`).within(field.name)
-  inField(field.name, () => field.write(value, to))
+  try {
+    field.write(value, to)
+  } catch (error) {
+    throw inside(field.name, error)
+  }
 }
 
-function readField(field: Field, from: Buffer): Record {
+/** Adds what the field holds to the record. */
+function readField(field: Field, from: Buffer, record: Record): Record {
   const value = field.read(from)
-  return field.name === '' ? (value as Record) : { [field.name]: value }
+  if (field.name === '') Object.assign(record, value)
+  else record[field.name] = value
+  return record
 }
 
 function pick(record: Record, names: string[]): Record {
-  return Object.fromEntries(Object.entries(record).filter(([name]) => names.includes(name)))
+  const picked: Record = {}
+  for (const name of names) if (record[name] !== undefined) picked[name] = record[name]
+  return picked
 }

@@ -185,7 +185,7 @@ export function enumeration({ name, size, values }: EnumType): Layout {
   const prefix = `${name.toUpperCase()}_`
   const wordOf = (value: string) => (value.startsWith(prefix) ? value.slice(prefix.length).toLowerCase() : value)
   const words = new Map(values.map(value => [wordOf(value.name), value.value]))
-  const byValue = new Map(values.map(value => [value.value, wordOf(value.name)]))
+  const byValue = new Map(values.map(({ name, value }) => [size < 8 ? Number(value) : value, wordOf(name)]))
   const numbers = integer(
     type,
     size,
@@ -201,7 +201,7 @@ export function enumeration({ name, size, values }: EnumType): Layout {
     },
     read(from) {
       const value = numbers.read(from)
-      return byValue.get(BigInt(value as number | bigint)) ?? value
+      return byValue.get(value as number | bigint) ?? value
     }
   }
 }

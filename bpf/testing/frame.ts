@@ -106,7 +106,8 @@ export interface NeighbourFields {
 const ETHERTYPES: Record<string, number> = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd }
 const PROTOCOLS: Record<string, number> = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58, sctp: 132, none: 59 }
 export const VXLAN_PORT = 4789
-const TCP_FLAGS = 'FSRPAUEC'
+/** From the least significant bit on. */
+export const TCP_FLAGS = 'FSRPAUEC'
 export const DEFAULTS = {
   src: { mac: '02:00:00:00:00:01', ipv4: '10.0.0.1', ipv6: 'fd00::1' },
   dst: { mac: '02:00:00:00:00:02', ipv4: '10.0.0.2', ipv6: 'fd00::2' }
@@ -252,10 +253,16 @@ export class Frame {
   bytes(): Buffer {
     const { layers } = this
     return layers.reduceRight<Buffer>((rest, layer, n) => {
-      const { source, destination } = layers.slice(0, n).findLast(before => before.addresses)?.addresses ?? {}
+      const { source, destination } = this.addressesBefore(n) ?? {}
       const { name: next = 'none', protocol: nextProtocol } = layers[n + 1] ?? {}
       return layer.encode(rest, { source, destination, next, nextProtocol })
     }, Buffer.alloc(0))
+  }
+
+  /** Those of the IP header that a layer stands behind. */
+  private addressesBefore(layer: number): Layer['addresses'] {
+    while (--layer >= 0) if (this.layers[layer]!.addresses) return this.layers[layer]!.addresses
+    return undefined
   }
 
   /** The first bytes only. */

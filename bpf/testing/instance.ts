@@ -12,6 +12,8 @@ import { coreCounters } from '../core/core'
 import { INSTANCE_MARK } from '../core/graph'
 
 const BUILD = join(__dirname, '../build')
+/** The counters that every object has, in the order of their numbers. */
+const ROAD = Object.keys(coreCounters)
 
 /** One map, in the words of its types in C. */
 export interface Table {
@@ -61,14 +63,14 @@ export class LoadedObject {
   /** Sums by name. `own`: the names behind the road's. */
   countersOf(own: string[]): Record<string, number> {
     const raw = this.rawCounters()
-    const names = [...Object.keys(coreCounters), ...own]
+    const names = [...ROAD, ...own]
     return Object.fromEntries(names.map((name, number) => [name, this.sumOf(this.cellOf(raw, number))]))
   }
 
   /** What moved from one reading to another, and by how much, by name. */
   protected difference(own: string[], before: Buffer, after: Buffer): Record<string, number> {
     if (after.equals(before)) return {}
-    const moved = [...Object.keys(coreCounters), ...own].flatMap((name, number) => {
+    const moved = [...ROAD, ...own].flatMap((name, number) => {
       const [was, is] = [this.cellOf(before, number), this.cellOf(after, number)]
       return is.equals(was) ? [] : [[name, this.sumOf(is) - this.sumOf(was)] as const]
     })

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads frames back into the words in which frame.ts builds them, and checks every checksum on the way.
 
-import { formatIp, formatMac } from '../catalogue/addresses'
+import { formatIp, formatMac, ipFromOwnBytes } from '../catalogue/addresses'
 import { internetChecksum, pseudoHeader } from './checksum'
-import { VXLAN_PORT } from './frame'
+import { TCP_FLAGS, VXLAN_PORT } from './frame'
 
 /** One key for each header that is there, with the fields that the builder's method takes. */
 export interface Parsed {
@@ -95,8 +95,17 @@ class Reader {
     this.destination = header.subarray(16, 20)
     const [df, mf, offset] = [(fragment & 0x4000) !== 0, (fragment & 0x2000) !== 0, (fragment & 0x1fff) * 8]
     this.parsed.ipv4 = {
-      ...{ src: addressAt(header, 12, 4), dst: addressAt(header, 16, 4), ttl: header[8]!, tos: header[1]!, id: header.readUInt16BE(4) },
-      ...{ df, mf, offset, protocol: header[9]!, length, options: header.subarray(20) }
+      src: addressIn(this.source),
+      dst: addressIn(this.destination),
+      ttl: header[8]!,
+      tos: header[1]!,
+      id: header.readUInt16BE(4),
+      df,
+      mf,
+      offset,
+      protocol: header[9]!,
+      length,
+      options: header.subarray(20)
     }
     this.parsed.trailer = bytes.subarray(length)
     this.transport(header[9]!, bytes.subarray(header.length, length), mf || offset > 0)
@@ -107,13 +116,12 @@ class Reader {
     this.source = bytes.subarray(8, 24)
     this.destination = bytes.subarray(24, 40)
     this.parsed.ipv6 = {
-      ...{
-        src: addressAt(bytes, 8, 16),
-        dst: addressAt(bytes, 24, 16),
-        hop_limit: bytes[7]!,
-        traffic_class: (bytes.readUInt16BE(0) >> 4) & 0xff
-      },
-      ...{ next: bytes[6]!, length }
+      src: addressIn(this.source),
+      dst: addressIn(this.destination),
+      hop_limit: bytes[7]!,
+      traffic_class: (bytes.readUInt16BE(0) >> 4) & 0xff,
+      next: bytes[6]!,
+      length
     }
     this.parsed.trailer = bytes.subarray(40 + length)
     this.extensions(bytes[6]!, bytes.subarray(40, 40 + length))
@@ -152,11 +160,15 @@ class Reader {
 
   private tcp(bytes: Buffer): void {
     const header = bytes.subarray(0, (bytes[12]! >> 4) * 4)
-    const flags = [...'FSRPAUEC'].filter((_, n) => header[13]! & (1 << n)).join('')
     this.checkTransport('TCP', 6, bytes)
     this.parsed.tcp = {
-      ...{ sport: header.readUInt16BE(0), dport: header.readUInt16BE(2), seq: header.readUInt32BE(4), ack: header.readUInt32BE(8) },
-      ...{ flags, window: header.readUInt16BE(14), options: header.subarray(20) }
+      sport: header.readUInt16BE(0),
+      dport: header.readUInt16BE(2),
+      seq: header.readUInt32BE(4),
+      ack: header.readUInt32BE(8),
+      flags: tcpFlags(header[13]!),
+      window: header.readUInt16BE(14),
+      options: header.subarray(20)
     }
     this.parsed.payload = bytes.subarray(header.length)
   }
@@ -190,7 +202,7 @@ class Reader {
 
   private arp(bytes: Buffer): void {
     const [sender_mac, target_mac] = [formatMac(bytes.subarray(8, 14)), formatMac(bytes.subarray(18, 24))]
-    const [sender_ip, target_ip] = [addressAt(bytes, 14, 4), addressAt(bytes, 24, 4)]
+    const [sender_ip, target_ip] = [addressIn(bytes.subarray(14, 18)), addressIn(bytes.subarray(24, 28))]
     this.parsed.arp = { operation: bytes.readUInt16BE(6), sender_mac, sender_ip, target_mac, target_ip }
     this.parsed.trailer = bytes.subarray(28)
   }
@@ -201,10 +213,15 @@ function icmpFields(bytes: Buffer) {
 }
 
 function neighbourFields(bytes: Buffer) {
-  return { target: addressAt(bytes, 8, 16), ...(bytes.length >= 32 && { mac: formatMac(bytes.subarray(26, 32)) }) }
+  return { target: addressIn(bytes.subarray(8, 24)), ...(bytes.length >= 32 && { mac: formatMac(bytes.subarray(26, 32)) }) }
 }
 
-function addressAt(bytes: Buffer, offset: number, length: 4 | 16): string {
-  const value = BigInt(`0x${bytes.subarray(offset, offset + length).toString('hex')}`)
-  return formatIp({ family: length === 4 ? 4 : 6, value })
+function tcpFlags(bits: number): string {
+  let flags = ''
+  for (let n = 0; n < TCP_FLAGS.length; n++) if (bits & (1 << n)) flags += TCP_FLAGS[n]
+  return flags
+}
+
+function addressIn(bytes: Buffer): string {
+  return formatIp(ipFromOwnBytes(bytes))
 }
