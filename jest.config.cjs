@@ -6,6 +6,7 @@ const project = (displayName, ...roots) => ({
   roots: roots.map(root => `<rootDir>/${root}`),
   testMatch: ['**/*.test.ts'],
   testEnvironment: 'node',
+  cacheDirectory: '<rootDir>/.cache/jest',
   moduleFileExtensions: ['ts', 'js', 'cjs', 'json', 'node'],
   modulePathIgnorePatterns: ['/dist/', '/build/', '/\\.cache/'],
   transform: { '\\.ts$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, sourceMaps: 'inline' }] }

@@ -2,7 +2,8 @@
 // Every check and every test of every language, told one by one, and their sum in the last line.
 
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { findCli } from './build.mjs'
@@ -107,11 +108,25 @@ export async function checkEverything(root, names, generatedBefore) {
   const unknown = names.filter(name => !PHASES[name])
   if (unknown.length > 0) throw new Failure(`There is no test phase ${unknown.join(', ')}: choose from ${Object.keys(PHASES).join(', ')}.`)
   const tally = new Tally()
+  const temporary = mkdtempSync(join(tmpdir(), 'inkev-test-'))
+  process.env.TMPDIR = temporary
   for (const name of names.length > 0 ? names : Object.keys(PHASES)) {
     say(`── ${name}`)
     await PHASES[name](root, tally, { generatedBefore })
   }
+  checkTemporary(temporary, tally)
   return tally.sum()
+}
+
+/** The tests have a folder of their own for temporary files, so that what they leave there is seen, whoever else runs at the same time. */
+function checkTemporary(folder, tally) {
+  const left = readdirSync(folder)
+  rmSync(folder, { recursive: true })
+  tally.add({
+    name: 'no temporary file is left',
+    status: left.length === 0 ? 'passed' : 'failed',
+    why: `What is made in os.tmpdir() must be removed, also by a test that fails: ${left.join(', ')}`
+  })
 }
 
 class Tally {

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
@@ -32,16 +34,20 @@ func serve(debug bool) error {
 	if err != nil {
 		return err
 	}
-	useWritableTemp()
+	folder := useOwnTemp()
 	beQuietUnread()
 	core := newCore(scriptPath(), described.SHA256)
-	defer core.stop()
+	leave := func() {
+		core.stop()
+		os.RemoveAll(folder)
+	}
+	defer leave()
 
 	var options []tf6server.ServeOpt
 	if debug {
 		options = append(options, tf6server.WithManagedDebug())
 	} else {
-		go exitWithParent(os.Getppid(), core)
+		go exitEarly(os.Getppid(), leave)
 	}
 	return tf6server.Serve(address, func() tfprotov6.ProviderServer { return newProvider(described, core) }, options...)
 }
@@ -55,30 +61,34 @@ func scriptPath() string {
 	return filepath.Join(filepath.Dir(binary), "core.cjs")
 }
 
-// exitWithParent ends this process soon after Terraform died without a word: SIGKILL leaves no other sign.
-func exitWithParent(parent int, core *core) {
+// exitEarly ends this process soon after Terraform died without a word, of which SIGKILL leaves no other sign, or at SIGTERM.
+func exitEarly(parent int, leave func()) {
+	terminated := make(chan os.Signal, 1)
+	signal.Notify(terminated, syscall.SIGTERM)
 	for os.Getppid() == parent {
-		time.Sleep(200 * time.Millisecond)
+		select {
+		case <-terminated:
+			parent = 0
+		case <-time.After(200 * time.Millisecond):
+		}
 	}
-	core.stop()
+	leave()
 	os.Exit(1)
 }
 
-// useWritableTemp points TMPDIR at a place where the plugin's socket can be made, where the usual one is read-only.
-func useWritableTemp() {
+// useOwnTemp points TMPDIR at a new folder for the plugin's socket, so that whoever leaves early can remove it; elsewhere where the usual place is
+// read-only. It answers that folder, or "" where there is no place at all.
+func useOwnTemp() string {
 	for _, dir := range []string{os.TempDir(), os.Getenv("XDG_RUNTIME_DIR"), "/run", "/dev/shm", "/var/tmp", "."} {
 		if dir == "" {
 			continue
 		}
-		probe, err := os.CreateTemp(dir, "inkev")
-		if err != nil {
-			continue
+		if folder, err := os.MkdirTemp(dir, "inkev"); err == nil {
+			os.Setenv("TMPDIR", folder)
+			return folder
 		}
-		probe.Close()
-		os.Remove(probe.Name())
-		os.Setenv("TMPDIR", dir)
-		return
 	}
+	return ""
 }
 
 // beQuietUnread keeps the plugin library from writing a log of every call, which Terraform would parse and drop, where nobody asked for one.

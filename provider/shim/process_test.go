@@ -22,12 +22,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// pluginProcess is a provider process and Terraform's connection to it.
+// pluginProcess is a provider process, Terraform's connection to it, and the folder that it has for temporary files.
 type pluginProcess struct {
 	*testing.T
 	pid     int
 	started time.Time
 	conn    *grpc.ClientConn
+	temp    string
 }
 
 // installed is a folder with the provider as a package holds it, built once for all tests.
@@ -66,12 +67,17 @@ func startPlugin(t *testing.T, environment []string, prefix ...string) *pluginPr
 	command := append(prefix, filepath.Join(folder, "terraform-provider-inkev"))
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "TF_PLUGIN_MAGIC_COOKIE=d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2", "PLUGIN_PROTOCOL_VERSIONS=6")
-	cmd.Env = append(cmd.Env, environment...)
+	temp, err := os.MkdirTemp("", "inkev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(temp) })
+	cmd.Env = append(append(cmd.Env, "TMPDIR="+temp), environment...)
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugin := &pluginProcess{T: t, started: time.Now()}
+	plugin := &pluginProcess{T: t, started: time.Now(), temp: temp}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +109,15 @@ type bytesCodec struct{}
 func (bytesCodec) Name() string                             { return "proto" }
 func (bytesCodec) Marshal(message any) ([]byte, error)      { return message.([]byte), nil }
 func (bytesCodec) Unmarshal(bytes []byte, target any) error { *target.(*[]byte) = bytes; return nil }
+
+// shutDown asks the provider to end, as Terraform does when it is done.
+func (p *pluginProcess) shutDown() { p.ask("/plugin.GRPCController/Shutdown", []byte{}) }
+
+// leavesNothing says that nothing is left of what the provider has made.
+func (p *pluginProcess) leavesNothing() bool {
+	left, err := os.ReadDir(p.temp)
+	return err == nil && len(left) == 0
+}
 
 func (p *pluginProcess) ask(method string, message []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -165,19 +180,26 @@ func TestStartTimes(t *testing.T) {
 	t.Logf("start to schema %s (target 60 ms), with core %s (target 250 ms)", toSchema.Round(time.Millisecond), time.Since(plugin.started).Round(time.Millisecond))
 }
 
-func TestShutdownLeavesNoProcess(t *testing.T) {
+func TestShutdownLeavesNoProcessAndNoFile(t *testing.T) {
 	plugin := startPlugin(t, nil)
 	core := plugin.startCore()
-	plugin.ask("/plugin.GRPCController/Shutdown", []byte{})
-	eventually(t, 1500*time.Millisecond, "shim and core end after Shutdown", func() bool { return isGone(plugin.pid) && isGone(core) })
+	plugin.shutDown()
+	eventually(t, 1500*time.Millisecond, "shim and core end after Shutdown", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestShutdownKillsACoreThatHangs(t *testing.T) {
 	plugin := startPlugin(t, nil)
 	core := plugin.startCore()
 	syscall.Kill(core, syscall.SIGSTOP)
-	plugin.ask("/plugin.GRPCController/Shutdown", []byte{})
+	plugin.shutDown()
 	eventually(t, 3*time.Second, "a stopped core is killed", func() bool { return isGone(plugin.pid) && isGone(core) })
+}
+
+func TestTerminationLeavesNoProcessAndNoFile(t *testing.T) {
+	plugin := startPlugin(t, nil)
+	core := plugin.startCore()
+	syscall.Kill(plugin.pid, syscall.SIGTERM)
+	eventually(t, 1500*time.Millisecond, "shim and core end at SIGTERM", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestAKilledShimLeavesNoCore(t *testing.T) {
@@ -187,14 +209,14 @@ func TestAKilledShimLeavesNoCore(t *testing.T) {
 	eventually(t, time.Second, "the core ends with the shim", func() bool { return isGone(core) })
 }
 
-func TestAKilledTerraformLeavesNoProvider(t *testing.T) {
+func TestAKilledTerraformLeavesNoProviderAndNoFile(t *testing.T) {
 	parent := startPlugin(t, nil, "sh", "-c", `"$0" & wait`)
 	shim := childrenOf(parent.pid)[0]
 	plugin := *parent
 	plugin.pid = shim
 	core := plugin.startCore()
 	syscall.Kill(parent.pid, syscall.SIGKILL)
-	eventually(t, 1500*time.Millisecond, "shim and core end with Terraform", func() bool { return isGone(shim) && isGone(core) })
+	eventually(t, 1500*time.Millisecond, "shim and core end with Terraform", func() bool { return isGone(shim) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestCtrlCEndsNeitherShimNorCore(t *testing.T) {
@@ -231,5 +253,8 @@ func TestTheCoreHoldsNothingOfTerraforms(t *testing.T) {
 }
 
 func TestTheTemporaryFolderMayBeUnusable(t *testing.T) {
-	startPlugin(t, []string{"TMPDIR=/nonexistent"}).startCore()
+	plugin := startPlugin(t, []string{"TMPDIR=/nonexistent"})
+	plugin.startCore()
+	plugin.shutDown()
+	eventually(t, 1500*time.Millisecond, "the provider ends", func() bool { return isGone(plugin.pid) })
 }
