@@ -237,8 +237,9 @@ export const host = Type.Object(
   {
     name: name({ doc: 'Name of the host.' }),
     vtep: optional(ip({ doc: 'Underlay address of its tunnel end; none on a host without uplink.' })),
-    uplink: optional(interfaceName({ doc: 'Device towards the other hosts.' })),
-    mtu: optional(u32({ doc: 'MTU of the uplink in bytes.' })),
+    uplink: optional(interfaceName({ doc: 'Device towards the other hosts; the first of `uplinks`.' })),
+    uplinks: Type.Array(Type.String(), { description: 'Devices towards the other hosts.' }),
+    mtu: optional(u32({ doc: 'Least MTU of the uplinks in bytes.' })),
     version: text({ doc: 'Version of the agent.' }),
     api: u32({ doc: 'Version of the REST interface.' }),
     kernel: text({ doc: 'Release of the kernel.' }),

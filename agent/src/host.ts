@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The facts of this host: its uplink, its tunnel end, its kernel.
+// The facts of this host: its uplinks, its tunnel end, its kernel.
 
 import { release } from 'node:os'
 import { kinds } from '@inkev/bpf/functions/index.gen'
@@ -8,7 +8,7 @@ import { InkevError } from '../api/errors'
 import { API_VERSION, type Host } from '../api/resources'
 import { hasNetns } from './kernel/devices'
 import type { Features } from './kernel/probe'
-import type { HostFacts } from './model/desired'
+import { type HostFacts, uplinksOf } from './model/desired'
 import type { Options } from './options'
 import { VERSION } from './version'
 
@@ -53,6 +53,7 @@ export function describeHost({ name, uplink, programs }: HostFacts, features: Fe
   return {
     name,
     ...(uplink && { vtep: uplink.vtep, uplink: uplink.name, mtu: uplink.mtu }),
+    uplinks: uplinksOf(uplink).map(({ name }) => name),
     version: VERSION,
     api: API_VERSION,
     kernel: release(),

@@ -172,7 +172,8 @@ describe('an agent', () => {
       '--teardown'
     ])
     expect(await whatIsLeft(lab, before)).toEqual([])
-    await host.startAgent()
+    await host.startAgent(['--uplink', 'lo'])
+    expect((await host.request('GET', '/v1/host')).body).toMatchObject({ uplink: 'uplink', uplinks: ['uplink', 'lo'] })
     expect(await packetsLost(host, 'web1', '10.0.1.12')).toBe(0)
   })
 })

@@ -472,6 +472,7 @@ describe('the agent tells', () => {
     expect((await get('/v1/host')).json()).toMatchObject({
       name: 'edge-1',
       api: 1,
+      uplinks: [],
       features: { bpf: true, btf: true, tcx: true },
       kinds: expect.arrayContaining(['router', 'firewall'])
     })

@@ -52,6 +52,11 @@ export interface HostFacts {
   device(name: string): { ifindex: number; mtu: number } | undefined
 }
 
+/** All devices towards other hosts. */
+export function uplinksOf(uplink: HostFacts['uplink']): { name: string; ifindex: number }[] {
+  return uplink ? [uplink, ...(uplink.further ?? [])] : []
+}
+
 /** `networks/web`: names one resource among all. */
 export function resourceKey(type: ResourceType, name: string): string {
   return `${type}/${name}`

@@ -22,6 +22,7 @@ const facts: HostFacts = {
 
 const lan = { subnets: {}, physical: { 'edge-1': { interface: 'eth1', vlan: 42 } } }
 const red = { vni: 1, subnets: { v4: { cidr: '10.0.1.0/24' } } }
+const peer = { network: 'red', host: 'edge-2' }
 const trunk = { netns: 'a', vlans: { '7': { network: 'lan' }, '8': { network: 'red', ip_addresses: ['10.0.1.7'] } } }
 
 function desiredOf(all: Record<string, unknown>) {
@@ -53,6 +54,11 @@ test.each([
   ['another’s tag', { 'networks/lan': lan, 'networks/n': at('eth1', 42) }, 'INKEV_ERR_DEVICE_TAKEN physical.edge-1.vlan'],
   ['another tag of the same device', { 'networks/lan': lan, 'networks/n': at('eth1', 43) }, 'accepted'],
   ['the frames without tag of the uplink', { 'networks/lan': lan, 'networks/n': at('uplink') }, 'accepted'],
+  [
+    'a host whose tunnel end is of another family',
+    { 'networks/red': red, 'peers/red.edge-2': { ...peer, vtep: '2001:db8::2' } },
+    'INKEV_ERR_CONFIG vtep'
+  ],
   [
     'a device that a stitch has',
     { 'stitches/s': { a: { function: 'f', port: 'p' }, b: { interface: 'tap0' } }, 'networks/n': at('tap0') },

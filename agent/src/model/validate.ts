@@ -21,6 +21,7 @@ import {
   type Stitch,
   type StitchEnd,
   splitKey,
+  uplinksOf,
   type WorkloadPort
 } from './desired'
 import { CHAIN_MAX, FUNCTIONS_MAX, PORTS_MAX } from './limits'
@@ -479,8 +480,8 @@ function requireNetns({ ports }: Desired, facts: HostFacts, name: string, { netn
 function requireInterface(desired: Desired, facts: HostFacts, user: string, device: string, path: string): void {
   const other = usersOfDevice(desired, device).find(key => key !== user) ?? segmentAt(desired, facts, device)
   if (other) refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is used by ${other}`)
-  if ([facts.uplink, ...(facts.uplink?.further ?? [])].some(uplink => uplink?.name === device))
-    refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is the uplink of host ${facts.name}`)
+  if (uplinksOf(facts.uplink).some(uplink => uplink.name === device))
+    refuse('INKEV_ERR_DEVICE_TAKEN', path, `device ${device} is an uplink of host ${facts.name}`)
   if (!facts.device(device)) refuse('INKEV_ERR_INTERFACE_MISSING', path, `host ${facts.name} has no device ${device}`)
 }
 
