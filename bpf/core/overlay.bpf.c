@@ -10,7 +10,7 @@
 
 /* UDP source ports, by which the underlay spreads flows over its links (RFC 7348, section 5). */
 #define FLOW_PORT_FIRST 0xc000
-#define FLOW_PORT_LAST	0xffff
+#define FLOW_PORTS	0x3fff
 
 #define AF_INET	 2
 #define AF_INET6 10
@@ -21,8 +21,8 @@
  * over IPv6, is the sum of it.
  */
 struct path {
-	__u64 looked_up; /* in jiffies; 0: never */
-	ifindex_t ifindex;
+	__u64 looked_up;   /* in jiffies; 0: never */
+	ifindex_t ifindex; /* 0: flows take several ways, which only the kernel's routes know */
 	__u32 mtu;
 	union {
 		struct vxlan_headers headers;
@@ -119,8 +119,7 @@ static __always_inline port_t flow_port(struct __sk_buff *skb)
 	__u32 hash = bpf_get_hash_recalc(skb);
 
 	hash ^= hash << 16;
-	return bpf_htons(FLOW_PORT_FIRST +
-			 ((__u64)hash * (FLOW_PORT_LAST - FLOW_PORT_FIRST) >> 32));
+	return bpf_htons(FLOW_PORT_FIRST + ((__u64)hash * FLOW_PORTS >> 32));
 }
 
 /*
@@ -143,21 +142,58 @@ static __always_inline struct bpf_fib_lookup ask_route(const struct trip *trip)
 	return route;
 }
 
-static __always_inline bool has_several_uplinks(const struct trip *trip)
+/* The same question for the flow with that source port. False: the routes have no answer. */
+static __always_inline bool ask_flow_route(struct __sk_buff *skb, const struct trip *trip,
+					   port_t source_port, struct bpf_fib_lookup *route)
 {
-	return trip->self->uplinks > 1;
+	*route = ask_route(trip);
+	route->l4_protocol = IPPROTO_UDP;
+	route->sport = source_port;
+	route->dport = trip->self->vxlan_port;
+	return bpf_fib_lookup(skb, route, sizeof(*route), BPF_FIB_LOOKUP_SKIP_NEIGH) ==
+	       BPF_FIB_LKUP_RET_SUCCESS;
 }
 
-/* Asks the kernel's routes and neighbours anew. False if they have no answer yet. */
-static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *trip)
+/* Flows of which the kernel is asked whether all take one way. Of two equal ways one is overlooked
+ * in 2^15 routes. */
+#define PROBED_FLOWS 16
+
+/* Whether the kernel's routes lead flows to the host by several devices or next hops. */
+static __noinline bool has_several_ways(struct __sk_buff *skb, const struct trip *trip)
 {
-	__u32 flags = has_several_uplinks(trip) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0;
+	struct bpf_fib_lookup route;
+	ifindex_t ifindex = 0;
+	ip_t next_hop = {};
+
+	if (trip->self->uplinks > 1)
+		return true;
+	for (__u32 n = 0; n < PROBED_FLOWS; n++) {
+		const ip_t *found = (void *)route.ipv6_dst;
+		__u32 port = FLOW_PORT_FIRST + n * FLOW_PORTS / PROBED_FLOWS;
+
+		if (!ask_flow_route(skb, trip, bpf_htons(port), &route))
+			return false;
+		if (n > 0 && (route.ifindex != ifindex || !ip_equals(found, &next_hop)))
+			return true;
+		ifindex = route.ifindex;
+		next_hop = *found;
+	}
+	return false;
+}
+
+/*
+ * Asks the kernel's routes anew, and its neighbours where all flows take one way. False if they
+ * have no answer yet.
+ */
+static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *trip, bool one_way)
+{
+	__u32 flags = one_way ? 0 : BPF_FIB_LOOKUP_SKIP_NEIGH;
 	struct bpf_fib_lookup route = ask_route(trip);
 	struct path *path = trip->path;
 
 	if (bpf_fib_lookup(skb, &route, sizeof(route), flags) != BPF_FIB_LKUP_RET_SUCCESS)
 		return false;
-	path->ifindex = route.ifindex;
+	path->ifindex = one_way ? route.ifindex : 0;
 	path->mtu = route.mtu_result;
 	if (has_ipv4_underlay(trip))
 		path->headers = common_headers(trip, &route);
@@ -168,18 +204,14 @@ static __noinline bool look_up_path(struct __sk_buff *skb, const struct trip *tr
 }
 
 /*
- * Where there are several uplinks, the kernel's routes say for each packet by which it leaves: what
+ * Where flows take several ways, the kernel's routes say for each packet by which it leaves: what
  * they choose for its flow, and no longer than the link is up. Its MTU; 0 if they have no answer.
  */
-static __noinline __u32 look_up_uplink(struct __sk_buff *skb, struct trip *trip)
+static __noinline __u32 look_up_way(struct __sk_buff *skb, struct trip *trip)
 {
-	struct bpf_fib_lookup route = ask_route(trip);
+	struct bpf_fib_lookup route;
 
-	route.l4_protocol = IPPROTO_UDP;
-	route.sport = flow_port(skb);
-	route.dport = trip->self->vxlan_port;
-	if (bpf_fib_lookup(skb, &route, sizeof(route), BPF_FIB_LOOKUP_SKIP_NEIGH) !=
-	    BPF_FIB_LKUP_RET_SUCCESS)
+	if (!ask_flow_route(skb, trip, flow_port(skb), &route))
 		return 0;
 	trip->ifindex = route.ifindex;
 	trip->next_hop.nh_family = route.family;
@@ -193,11 +225,11 @@ static __noinline __u32 look_up_uplink(struct __sk_buff *skb, struct trip *trip)
  */
 static __always_inline __u32 find_way(struct __sk_buff *skb, struct trip *trip, bool stale)
 {
-	if (unlikely(stale && !look_up_path(skb, trip)))
+	if (unlikely(stale && !look_up_path(skb, trip, !has_several_ways(skb, trip))))
 		return 0;
-	if (unlikely(has_several_uplinks(trip)))
-		return look_up_uplink(skb, trip);
 	trip->ifindex = trip->path->ifindex;
+	if (unlikely(!trip->ifindex))
+		return look_up_way(skb, trip);
 	return trip->path->mtu;
 }
 

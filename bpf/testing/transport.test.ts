@@ -302,6 +302,54 @@ test('the MTU of a narrow link in the underlay is learned, and told to the workl
   expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1322'] })).toBe(2)
 })
 
+test.each([
+  { family: 'IPv4', own: '192.0.2.1', hops: ['192.0.2.253', '192.0.2.254'], remote: '203.0.113.2', length: 32 },
+  { family: 'IPv6', own: '2001:db8::1', hops: ['2001:db8::fd', '2001:db8::fe'], remote: '2001:db8:f::2', length: 128 }
+])('over $family, flows to a host behind several next hops of one uplink are spread over them, each keeps to one', async path => {
+  const { own, hops, remote, length } = path
+  const names = joinNamespaces([own, length === 32 ? '192.0.2.2' : '2001:db8::2'])
+  const macs = hops.map((_, n) => mac(8 + n))
+  for (const [n, hop] of hops.entries()) configure(names[0], `neigh add ${hop} lladdr ${macs[n]} dev ${UPLINK}`)
+  const route = (count: number) =>
+    configure(
+      names[0],
+      `route replace ${remote}/${length} ${hops
+        .map(hop => `nexthop via ${hop} dev ${UPLINK}`)
+        .slice(0, count)
+        .join(' ')}`
+    )
+  runIn(names[0], 'sysctl', '-qw', 'net.ipv4.fib_multipath_hash_policy=1', 'net.ipv6.fib_multipath_hash_policy=1')
+  const host = closing(await Host.create(names[0], own, UPLINK))
+  const network = await host.addNetwork(100)
+  const a = await network.addWorkload('a', place(1))
+  network.know({ mac: mac(3), addresses: [], peer: network.span(remote) })
+  const sender = closing(await Wire.at(host.netns, a.hostIfindex))
+  const netns = closing(native.net.openNetns(`/run/netns/${names[1]}`))
+  const net = closing(native.net.open(netns))
+  const far = closing(await Wire.at(netns, net.link(UPLINK)!.ifindex))
+  /** The next hops that flows take: those of each flow. */
+  const taken = async () => {
+    for (let n = 0; n < 60; n++)
+      sender.inject(
+        eth({ src: a.mac, dst: mac(3) })
+          .ipv4()
+          .udp({ sport: 1000 + (n % 20) })
+      )
+    const ways = new Map<number, Set<string>>()
+    for (const { bytes } of await far.captured()) {
+      const { eth: outer, vxlan } = parse(bytes, { unchecked: true })
+      const flow = vxlan?.inner.udp?.sport
+      if (flow) ways.set(flow, (ways.get(flow) ?? new Set()).add(outer.dst))
+    }
+    expect([...ways.values()].map(({ size }) => size)).toEqual(Array(20).fill(1))
+    return [...new Set([...ways.values()].flatMap(way => [...way]))].toSorted()
+  }
+  route(2)
+  expect(await taken()).toEqual(macs)
+  route(1)
+  expect(await taken()).toEqual([macs[0]])
+})
+
 describe('with two uplinks', () => {
   const SECOND = 'uplink2'
   /** The far side's kernel sees a lost carrier within a second. */
