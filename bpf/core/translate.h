@@ -124,15 +124,30 @@ static __always_inline bool rewrite_address(struct __sk_buff *skb, const struct 
 }
 
 /*
- * Writes a port, and carries it and `pseudo`, the change of the addresses, over into the checksum
- * at `field`. One that is pending is only the sum of the pseudo header yet.
+ * What becomes of a transport's checksum where the sum of its pseudo header gains `pseudo` and that
+ * of the segment `change`. One that is pending is only the sum of the pseudo header yet.
  */
+static __always_inline __u16 carry_into(__u16 check, protocol_t protocol, __u64 pseudo,
+					__u64 change, bool pending)
+{
+	__u16 now;
+
+	if (pending)
+		return fold_sum(check + pseudo);
+	if (protocol == IPPROTO_UDP && !check)
+		return 0;
+	now = ~fold_sum((__u16)~check + pseudo + change);
+	return protocol == IPPROTO_UDP && !now ? 0xffff : now;
+}
+
+/* Writes a port, and carries it and `pseudo`, the change of the addresses, over into the checksum
+ * at `field`. */
 static __always_inline bool rewrite_transport(struct __sk_buff *skb, const struct packet *packet,
 					      __u32 end, port_t to, __u32 field, __u64 pseudo,
 					      bool pending, __u64 *sum)
 {
 	port_t *port = writable_bytes(skb, packet->l4 + port_offset(packet, end), sizeof(*port));
-	__u16 *check = writable_bytes(skb, packet->l4 + field, sizeof(*check)), now;
+	__u16 *check = writable_bytes(skb, packet->l4 + field, sizeof(*check));
 	__u64 change = 0;
 
 	if (!port || !check)
@@ -140,16 +155,7 @@ static __always_inline bool rewrite_transport(struct __sk_buff *skb, const struc
 	if (to != (end == SOURCE ? packet->source_port : packet->destination_port))
 		change = replace_word(port, to);
 	*sum += change;
-	if (pending) {
-		now = fold_sum(*check + pseudo);
-	} else {
-		if (packet->protocol == IPPROTO_UDP && !*check)
-			return true;
-		now = ~fold_sum((__u16) ~*check + pseudo + change);
-		if (packet->protocol == IPPROTO_UDP && !now)
-			now = 0xffff;
-	}
-	*sum += replace_word(check, now);
+	*sum += replace_word(check, carry_into(*check, packet->protocol, pseudo, change, pending));
 	return true;
 }
 

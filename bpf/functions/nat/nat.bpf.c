@@ -5,6 +5,7 @@
 #include "nat.gen.h"
 #include "graph.h"
 #include "icmp.h"
+#include "fastpath.h"
 #include "way.h"
 #include "discovery.h"
 
@@ -89,7 +90,7 @@ __noinline int translate_packet(struct __sk_buff *skb, __u32 port)
 INKEV_FUNCTION(nat, skb)
 {
 	__u32 port = arrived_at(skb) & 1;
-	int verdict = translate_packet(skb, port);
+	int verdict = likely(translates_at_once(skb, port)) ? PASS : translate_packet(skb, port);
 
 	if (verdict == BACK)
 		port = !port;
