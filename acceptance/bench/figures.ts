@@ -53,17 +53,17 @@ export function ratio(rounds: Rounds, of: string, to: string, mode: Mode): numbe
   return median((rounds[of]?.[mode] ?? []).map((sample, round) => sample.rate / reference[round]!.rate))
 }
 
-/** Microseconds that a request/response takes beyond the limit's. */
-export function overhead(rounds: Rounds, scenario: string, limit: string): number {
-  const limits = rounds[limit]?.rr ?? []
-  return median((rounds[scenario]?.rr ?? []).map((sample, round) => 1e6 / sample.rate - 1e6 / limits[round]!.rate))
+/** Microseconds that a transaction, a request/response or a connection, takes beyond the limit's. */
+export function overhead(rounds: Rounds, scenario: string, limit: string, mode: Mode = 'rr'): number {
+  const limits = rounds[limit]?.[mode] ?? []
+  return median((rounds[scenario]?.[mode] ?? []).map((sample, round) => 1e6 / sample.rate - 1e6 / limits[round]!.rate))
 }
 
 export const OWN = { bridged: 'inkev, one network', routed: 'inkev, routed', across: 'inkev, two hosts' }
 
 /** What `own` takes beyond the limit as a part of what the reference takes beyond it. */
-export function overheadShare(rounds: Rounds, own: string, reference: string, limit: string): number {
-  return overhead(rounds, own, limit) / overhead(rounds, reference, limit)
+export function overheadShare(rounds: Rounds, own: string, reference: string, limit: string, mode: Mode = 'rr'): number {
+  return overhead(rounds, own, limit, mode) / overhead(rounds, reference, limit, mode)
 }
 
 function trafficFigures(rounds: Rounds): Figure[] {
@@ -78,6 +78,7 @@ function trafficFigures(rounds: Rounds): Figure[] {
     times('same host, routed: RR by Neutron-like', OWN.routed, routed, 'rr', 1.6),
     times('two hosts: RR by Neutron-like', OWN.across, across, 'rr', 1.6),
     times('two hosts: new connections by Neutron-like', OWN.across, across, 'crr', 1.5),
+    times('two hosts: connections dialled by Neutron-like', OWN.across, across, 'dial', 1.5),
     times('two hosts: bulk by Neutron-like', OWN.across, across, 'bulk', 1.4),
     times('two hosts: RR by bare underlay', OWN.across, 'bare underlay', 'rr', 0.85),
     {
@@ -98,8 +99,10 @@ function comparisonFigures(rounds: Rounds, { own, peer, overhead, newConnections
   const share = overheadShare(rounds, own, peer, BARE)
   const found: Figure[] = [{ name: `${own}: overhead by ${peer}`, value: share, target: overhead, unit: '×', bound: '≤' }]
   if (newConnections === undefined) return found
-  const value = ratio(rounds, own, peer, 'crr')
-  return [...found, { name: `${own}: new connections by ${peer}`, value, target: newConnections, unit: '×', bound: '≥' }]
+  const times = (what: string, mode: Mode): Figure => {
+    return { name: `${own}: ${what} by ${peer}`, value: ratio(rounds, own, peer, mode), target: newConnections, unit: '×', bound: '≥' }
+  }
+  return [...found, times('new connections', 'crr'), times('connections dialled', 'dial')]
 }
 
 function catalogueFigures(rounds: Rounds): Figure[] {

@@ -84,7 +84,7 @@ function queue(inspector: string): Builder {
     const scenario = await routed(scope)
     await scenario.router.each('iptables -A FORWARD -p tcp -j NFQUEUE --queue-num 0')
     await scope.start(scenario.router, pinned([inspector, 'queue', '0', ...PATTERNS]))
-    return scenario
+    return { ...scenario, userSpace: true }
   }
 }
 
@@ -93,7 +93,7 @@ function proxy(inspector: string): Builder {
   return async scope => {
     const scenario = await routed(scope)
     await scope.start(scenario.router, pinned([inspector, 'proxy', CLIENT.gateway, '5201', SERVER.address, ...PATTERNS]))
-    return { ...scenario, address: CLIENT.gateway }
+    return { ...scenario, address: CLIENT.gateway, userSpace: true }
   }
 }
 

@@ -55,13 +55,14 @@ async function compiled(name: string, ...libraries: string[]): Promise<string> {
 /** Each part fills in its share of the results. */
 const PARTS: Record<string, (lab: Lab, options: Options, results: Results) => Promise<void>> = {
   traffic: async (lab, { rounds, milliseconds }, results) => {
-    const rr = await compiled('rr')
-    results.traffic = await measureTraffic({ references, own: ownScenarios }, { rounds, milliseconds, rr, lab, say })
+    const programs = { rr: await compiled('rr'), dial: await compiled('dial') }
+    results.traffic = await measureTraffic({ references, own: ownScenarios }, { rounds, milliseconds, programs, lab, say })
   },
   catalogue: async (lab, { rounds, milliseconds }, results) => {
-    const [rr, inspector] = [await compiled('rr'), await compiled('inspector', '-lnetfilter_queue')]
+    const programs = { rr: await compiled('rr'), dial: await compiled('dial') }
+    const inspector = await compiled('inspector', '-lnetfilter_queue')
     const compared = { references: kindReferences(inspector), own: kindScenarios }
-    results.catalogue = await measureTraffic(compared, { rounds, milliseconds, rr, lab, say })
+    results.catalogue = await measureTraffic(compared, { rounds, milliseconds, programs, lab, say })
   },
   sessions: async (_lab, { sessions }, results) => {
     results.sessions = await measureSessions(sessions, SESSION_ROUNDS)

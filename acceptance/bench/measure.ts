@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One measurement of one scenario: transactions, new connections or a bulk stream, both ends pinned to one CPU.
+// One measurement of one scenario: transactions, new connections with and without sockets, or a bulk stream, both ends pinned to one CPU.
 
 import type { Scenario } from './references'
 
@@ -7,8 +7,23 @@ const PORT = '5201'
 const ANY_ADDRESS = '0.0.0.0'
 const CPU = '0'
 
-export type Mode = 'rr' | 'crr' | 'bulk'
-export const MODES: Mode[] = ['rr', 'crr', 'bulk']
+/**
+ * A new connection takes its ends' sockets several times what it takes the path, so the rates of `crr` differ little whatever the path does.
+ * `dial` has ends without sockets, and shows the path.
+ */
+export type Mode = 'rr' | 'crr' | 'dial' | 'bulk'
+export const MODES: Mode[] = ['rr', 'crr', 'dial', 'bulk']
+
+/** Paths of the programs that are made of rr.c and dial.c. */
+export interface Programs {
+  rr: string
+  dial: string
+}
+
+/** Modes that make sense on the scenario's path. */
+export function modesOf(scenario: Scenario): Mode[] {
+  return scenario.userSpace ? MODES.filter(mode => mode !== 'dial') : MODES
+}
 
 export interface Sample {
   /** Transactions per second; bits per second for `bulk`. */
@@ -18,12 +33,15 @@ export interface Sample {
   p99?: number
 }
 
-/** Runs `mode` for `milliseconds`; `rr` is the path of the compiled rr.c. */
-export async function measure(scenario: Scenario, mode: Mode, milliseconds: number, rr: string): Promise<Sample> {
-  const server = scenario.server.start(pinned([rr, mode === 'bulk' ? 'sink' : 'server', ANY_ADDRESS, PORT]))
+/** Runs `mode` for `milliseconds`. */
+export async function measure(scenario: Scenario, mode: Mode, milliseconds: number, { rr, dial }: Programs): Promise<Sample> {
+  const holder = ['sh', '-c', 'echo ready; exec sleep infinity']
+  const server = scenario.server.start(mode === 'dial' ? holder : pinned([rr, mode === 'bulk' ? 'sink' : 'server', ANY_ADDRESS, PORT]))
   try {
     await server.says('ready', 2000)
-    const command = pinned([rr, 'client', scenario.address, PORT, mode, String(milliseconds)])
+    const to = [scenario.address, PORT]
+    const client = mode === 'dial' ? [dial, ...to, `/proc/${server.pid}/ns/net`] : [rr, 'client', ...to, mode]
+    const command = pinned([...client, String(milliseconds)])
     return sampleOf(JSON.parse(await scenario.client.run(command, { limit: milliseconds + 10_000 })))
   } finally {
     await server.stop('SIGKILL')

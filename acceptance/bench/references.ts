@@ -12,6 +12,8 @@ export interface Scenario {
   server: Namespace
   /** Address of the server. */
   address: string
+  /** A program in user space stands on the way: part of what a connection takes is on its account. */
+  userSpace?: true
 }
 
 /** A namespace of a reference, known to `ip netns` by its name. */

@@ -2,7 +2,7 @@
 // The arithmetic of the figures, on numbers small enough to check by head.
 
 import { expect, test } from '@jest/globals'
-import { figures, isMet, median, overhead, type Rounds, ratio } from './figures'
+import { figures, isMet, median, overhead, overheadShare, type Rounds, ratio } from './figures'
 import { plainText } from './report'
 
 const rounds: Rounds = {
@@ -20,6 +20,15 @@ test('a ratio compares each round with its own reference', () => {
 
 test('overhead is the time beyond that of the limit', () => {
   expect(overhead(rounds, 'inkev, two hosts', 'bare underlay')).toBeCloseTo(5)
+})
+
+test('connections have an overhead of their own', () => {
+  const dialled: Rounds = {
+    'bare veth': { dial: [{ rate: 50_000 }] },
+    peer: { dial: [{ rate: 25_000 }] },
+    own: { dial: [{ rate: 40_000 }] }
+  }
+  expect(overheadShare(dialled, 'own', 'peer', 'bare veth', 'dial')).toBeCloseTo(0.25)
 })
 
 test('a ceiling that is passed is a missed figure, and the table says so', () => {

@@ -31,6 +31,7 @@ export interface Machine {
 const WRITTEN: Record<Mode, { title: string; format: (rate: number) => string }> = {
   rr: { title: 'Request/response', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
   crr: { title: 'New connections', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
+  dial: { title: 'Dialled', format: rate => `${(rate / 1e3).toFixed(1)} k/s` },
   bulk: { title: 'Bulk', format: rate => `${(rate / 1e9).toFixed(1)} Gbit/s` }
 }
 
@@ -61,13 +62,27 @@ function ratesOf(rounds: Rounds): Table {
 
 function comparisonRow(rounds: Rounds, { own, peer }: Comparison): string[] {
   const µs = (scenario: string) => `${number(overhead(rounds, scenario, BARE))} µs`
-  const times = MODES.map(mode => `${number(ratio(rounds, own, peer, mode))} ×`)
+  const times = MODES.map(mode => (rounds[peer]?.[mode] ? `${number(ratio(rounds, own, peer, mode))} ×` : '–'))
   return [own, peer, µs(own), µs(peer), `${number(overheadShare(rounds, own, peer, BARE))} ×`, ...times]
 }
 
 function comparisons(rounds: Rounds): Table {
   const head = ['kind', 'reference', 'overhead', 'of the reference', 'share', ...MODES.map(mode => WRITTEN[mode].title)]
   return { head, rows: COMPARISONS.map(comparison => comparisonRow(rounds, comparison)) }
+}
+
+function connectionRow(rounds: Rounds, { own, peer }: Comparison): string[] {
+  const µs = (scenario: string) => `${number(overhead(rounds, scenario, BARE, 'dial'))} µs`
+  const times = (scenario: string, mode: Mode) => `${number(ratio(rounds, scenario, peer, mode))} ×`
+  const share = `${number(overheadShare(rounds, own, peer, BARE, 'dial'))} ×`
+  return [own, peer, µs(own), µs(peer), share, times(own, 'dial'), times(own, 'crr'), times(BARE, 'crr')]
+}
+
+/** What a connection takes the path, beside what its sockets leave to be seen of that. */
+function connections(rounds: Rounds): Table {
+  const head = ['a connection', 'reference', 'overhead', 'of the reference', 'share', 'dialled', 'with sockets', 'bare veth with sockets']
+  const dialled = COMPARISONS.filter(({ peer }) => rounds[peer]?.dial)
+  return { head, rows: dialled.map(comparison => connectionRow(rounds, comparison)) }
 }
 
 function sessionRow({ kind, sessions, openNs, knownNs, bytes }: SessionTable): string[] {
@@ -80,7 +95,7 @@ function tables(results: Results): Table[] {
   const found: Table[] = [{ head: ['figure', 'value', 'target', ''], rows: figures(results).map(figureRow) }]
   const { traffic, catalogue, sessions, passages, terraform } = results
   if (traffic) found.push(ratesOf(traffic))
-  if (catalogue) found.push(comparisons(catalogue), ratesOf(catalogue))
+  if (catalogue) found.push(comparisons(catalogue), connections(catalogue), ratesOf(catalogue))
   if (sessions) {
     const head = ['sessions of', 'how many', 'opened', 'packets of known ones', 'memory', 'of each']
     found.push({ head, rows: sessions.map(sessionRow) })
@@ -138,7 +153,8 @@ interleaved round by round in one run; rates are medians, ratios are medians of 
 *Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The *least overlay* is two eBPF programs that only
 open and close tunnels: no network, no firewall. Kinds of the catalogue are measured between two networks with a router, their references in a router namespace:
 overheads hold the routing of either side. *inspect* and the programs in user space look for the same patterns in the first 1,500 bytes of a payload. The kernel of this machine
-has no \`tc police\`: the policer is beside a \`limit\` of nftables. Sessions are opened and found again by BPF_PROG_TEST_RUN, each by a packet of UDP, on one CPU. *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
+has no \`tc police\`: the policer is beside a \`limit\` of nftables. Sessions are opened and found again by BPF_PROG_TEST_RUN, each by a packet of UDP, on one CPU. A new connection takes the sockets of its ends several times what it takes any path, so
+no path can be faster than *bare veth with sockets*: connections are *dialled* as well, by ends without sockets ([dial.c](../acceptance/bench/dial.c)). *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
 [references.ts](../acceptance/bench/references.ts) and [kind-references.ts](../acceptance/bench/kind-references.ts).
 
 ![Request/response rates](benchmarks.svg)

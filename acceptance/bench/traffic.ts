@@ -3,7 +3,7 @@
 
 import type { Lab } from '../lab/lab'
 import type { Rounds } from './figures'
-import { MODES, measure } from './measure'
+import { MODES, measure, modesOf, type Programs } from './measure'
 import { type Builder, type Scenario, Scope } from './references'
 
 /** What is compared: references by their builders, and what a lab's own tenants offer. */
@@ -15,8 +15,7 @@ export interface Compared {
 export interface TrafficOptions {
   rounds: number
   milliseconds: number
-  /** Path of the compiled rr.c. */
-  rr: string
+  programs: Programs
   lab: Lab
   say: (line: string) => void
 }
@@ -40,17 +39,24 @@ export async function measureTraffic({ references, own }: Compared, options: Tra
   }
 }
 
-async function measureRounds(scenarios: Record<string, Scenario>, { rounds, milliseconds, rr, say }: TrafficOptions): Promise<Rounds> {
-  const results: Rounds = Object.fromEntries(Object.keys(scenarios).map(name => [name, { rr: [], crr: [], bulk: [] }]))
+async function measureRounds(
+  scenarios: Record<string, Scenario>,
+  { rounds, milliseconds, programs, say }: TrafficOptions
+): Promise<Rounds> {
+  const results: Rounds = Object.fromEntries(
+    Object.entries(scenarios).map(([name, scenario]) => [name, Object.fromEntries(modesOf(scenario).map(mode => [mode, []]))])
+  )
   const named = async <T>(name: string, work: Promise<T>): Promise<T> => {
     return work.catch(error => Promise.reject(new Error(`${name}: ${error.message}`)))
   }
-  for (const [name, scenario] of Object.entries(scenarios)) await named(name, measure(scenario, 'rr', WARM_UP_MS, rr))
+  for (const [name, scenario] of Object.entries(scenarios)) await named(name, measure(scenario, 'rr', WARM_UP_MS, programs))
   for (let round = 1; round <= rounds; round++) {
     for (const mode of MODES) {
       say(`round ${round} of ${rounds}: ${mode}`)
-      for (const [name, scenario] of Object.entries(scenarios))
-        results[name]![mode]!.push(await named(name, measure(scenario, mode, milliseconds, rr)))
+      for (const [name, scenario] of Object.entries(scenarios)) {
+        const samples = results[name]![mode]
+        samples?.push(await named(name, measure(scenario, mode, milliseconds, programs)))
+      }
     }
   }
   return results
