@@ -66,6 +66,12 @@ static void set(int fd, int level, int option, int value)
 	setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+// The machine's default may pace by its own estimate of the path, which is not what is measured.
+static void use_reno(int fd)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
+}
+
 static int dial(const struct addrinfo *to)
 {
 	struct linger reset = {.l_onoff = 1, .l_linger = 0};
@@ -79,9 +85,7 @@ static int dial(const struct addrinfo *to)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	// Closed by reset: thousands of connections a second would use up the ports in TIME_WAIT.
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	// The machine's default may pace by its own estimate of the path, which is not what is
-	// measured.
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", strlen("reno"));
+	use_reno(fd);
 	if (connect(fd, to->ai_addr, to->ai_addrlen))
 		die("connect");
 	return fd;
@@ -183,6 +187,7 @@ static void serve(const struct addrinfo *on, void (*connection)(int fd))
 	if (listener < 0)
 		die("open a socket");
 	set(listener, SOL_SOCKET, SO_REUSEADDR, 1);
+	use_reno(listener); // and so do the connections that it accepts
 	if (bind(listener, on->ai_addr, on->ai_addrlen) || listen(listener, 128))
 		die("listen");
 	puts("ready");
