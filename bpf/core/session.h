@@ -229,8 +229,8 @@ static __always_inline struct session *lookup_session(const struct packet *packe
 
 /*
  * Puts a new session in the place of whatever stands under the packet's key: over it, as ends that
- * use their ports again find their last session there, and the table's own way of replacing an
- * entry takes longer than all else that opening does.
+ * use their ports again find their last session there, and in giving out places the table touches
+ * memory that is in no cache.
  */
 static __always_inline bool store_session(const struct packet *packet, const union session_key *key,
 					  const struct session *session)
