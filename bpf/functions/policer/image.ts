@@ -54,12 +54,12 @@ function limitId(...names: string[]): bigint {
   return createHash('sha256').update(names.join(' ')).digest().readBigUInt64BE()
 }
 
-/** Of all ports that share a policer on one host; what is not IP has one even where limits are per flow. */
-const PORT_BUCKETS = 16_384
+/** Of all ports that share a policer on one host, beside those in places of their own; what is not IP has one even where limits are per flow. */
+const FURTHER_BUCKETS = 16_384
 export function bucketSizes({ limits, max_flows }: Config): Record<string, number> {
   const all = Object.values(limits).filter(({ rate, packet_rate }) => rate !== undefined || packet_rate !== undefined)
   return {
-    port_buckets: all.length > 0 ? PORT_BUCKETS : 1,
+    further_buckets: all.length > 0 ? FURTHER_BUCKETS : 1,
     flow_buckets: all.some(({ per }) => per === 'flow') ? lruSize(max_flows) : 1
   }
 }

@@ -21,6 +21,9 @@ export type Verdict = 'pass' | 'mark' | 'drop'
 /** When a packet was seen, in seconds: not before the first, not after the second. */
 export type Moment = readonly [earliest: number, latest: number]
 
+/** How much more than its burst a bucket may let through, as a share of it: the program does not look at the clock for each packet. */
+const LEEWAY = 1 / 64
+
 /** Tokens, as far as they can be told by a clock that is not the program's. */
 interface Bucket {
   least: number
@@ -73,7 +76,7 @@ export class Policer {
     this.buckets.set(key, bucket)
     const [shortest, longest] = [Math.max(0, at[0] - bucket.at[1]), at[1] - bucket.at[0]]
     bucket.least = Math.min(size, bucket.least + speedOf(limit) * shortest)
-    bucket.most = Math.min(size, bucket.most + speedOf(limit) * longest)
+    bucket.most = Math.min(size * (1 + LEEWAY), bucket.most + speedOf(limit) * longest)
     bucket.at = at
     return bucket
   }

@@ -1,24 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the policer share: time that passes when they say so.
 
+import { type Codec, type ObjectSpec, recordCodec } from '../../catalogue/btf'
 import type { TestedFunction } from '../../testing/harness'
 
 const TICKS_PER_SECOND = 64e9
 
+interface Bucket {
+  full_at: bigint
+  seen: bigint
+}
+
+interface Kept {
+  bucket: Bucket
+  write(bucket: Bucket): void
+  remove(): void
+}
+
 /** Makes it later for all buckets, as if time had passed. */
 export function pass(policer: TestedFunction, seconds: number): void {
-  for (const { table, key, value } of buckets(policer))
-    table.put(key, { full_at: (value as { full_at: bigint }).full_at - BigInt(Math.round(seconds * TICKS_PER_SECOND)) })
+  const ticks = BigInt(Math.round(seconds * TICKS_PER_SECOND))
+  for (const { bucket, write } of buckets(policer)) write({ full_at: bucket.full_at - ticks, seen: bucket.seen - ticks })
 }
 
 /** All buckets are full again. */
 export function refill(policer: TestedFunction): void {
-  for (const { table, key } of buckets(policer)) table.delete(key)
+  for (const { remove } of buckets(policer)) remove()
 }
 
-export function buckets(policer: TestedFunction) {
-  return ['port_buckets', 'flow_buckets'].flatMap(name => {
+/** Those that anybody has had, wherever they are kept. */
+export function buckets(policer: TestedFunction): Kept[] {
+  const others = ['further_buckets', 'flow_buckets'].flatMap(name => {
     const table = policer.table(name)
-    return table.entries().map(entry => ({ ...entry, table }))
+    return table.entries().map(({ key, value }) => ({
+      bucket: value as unknown as Bucket,
+      write: (bucket: Bucket) => table.put(key, bucket as never),
+      remove: () => table.delete(key)
+    }))
   })
+  return [...placed(policer), ...others]
+}
+
+/** Those in places of their own. They are asked for often and few are taken, so only these are decoded. */
+function placed({ loaded: { object, spec } }: TestedFunction): Kept[] {
+  const map = object.maps.get('port_buckets')!
+  const codec = codecOf(spec)
+  const key = Buffer.alloc(4)
+  const free = Buffer.alloc(codec.size)
+  const all = map.get(key)!
+  const places = Array.from({ length: all.length / codec.size }, (_, n) => all.subarray(n * codec.size, (n + 1) * codec.size))
+  return places
+    .filter(bytes => !bytes.equals(free))
+    .map(bytes => {
+      const place = codec.decode(bytes) as unknown as { bucket: Bucket }
+      const put = (changed: Buffer) => {
+        changed.copy(bytes)
+        map.put(key, all)
+      }
+      return {
+        bucket: place.bucket,
+        write: bucket => put(codec.encode({ ...place, bucket } as never)),
+        remove: () => put(free)
+      }
+    })
+}
+
+const codecs = new WeakMap<ObjectSpec, Codec>()
+function codecOf(spec: ObjectSpec): Codec {
+  const codec = codecs.get(spec) ?? recordCodec(spec, 'bucket_place')!
+  codecs.set(spec, codec)
+  return codec
 }
