@@ -32,10 +32,6 @@ static __always_inline struct session *lookup_flow(const struct packet *packet,
 
 	if (!session || !config || is_forgotten(config, session, packet->protocol, now))
 		return NULL;
-	if (begins_anew(packet)) {
-		forget_session(packet, key);
-		return NULL;
-	}
 	track_talk(session, sender);
 	touch_session(session, now);
 	return session;

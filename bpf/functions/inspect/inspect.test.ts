@@ -266,6 +266,14 @@ describe('what leaves by `matched`', () => {
     expect(tested.send(other, { port: 'matched' })).toMatchObject({ went: 'nowhere', counted: { stray: 1 } })
     expect(tested.send(eth().arp(), { port: 'matched' })).toMatchObject({ went: 'nowhere', counted: { stray: 1 } })
   })
+
+  test('goes on to where it was sent, be it the packet that has begun its connection', async () => {
+    await load({ away: { action: 'divert', follow: true } }, { evil: { rule: 'away', text: 'evil' } })
+    const opening = tcp('evil', { flags: 'S', sport: 40_000, dport: 80 })
+    expect(tested.send(opening)).toMatchObject(diverted)
+    expect(tested.send(opening, { port: 'matched' })).toMatchObject({ went: 'port', port: 'outside', counted: {} })
+    expect(tested.send(tcp('good', { sport: 40_000, dport: 80 })).counted).toEqual({ followed: 1, diverted: 1 })
+  })
 })
 
 describe.each(FAMILIES)('a flow over IPv%i that a rule follows', family => {

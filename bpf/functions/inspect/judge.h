@@ -119,6 +119,8 @@ static __always_inline int judge_by(struct __sk_buff *skb, struct scratch *memor
 
 	if (in_flow) {
 		make_session_key(skb, packet, port, &memory->key);
+		if (begins_anew(packet))
+			forget_session(packet, &memory->key);
 		session = lookup_flow(packet, &memory->key, port);
 		if (session)
 			remembered = session->data.action;

@@ -82,12 +82,27 @@ export function clientHello(name?: string, { before = 10, session = 32 } = {}): 
   return Buffer.concat([Buffer.from([22, 3, 1]), sized(Buffer.concat([Buffer.from([1]), sized(body, 3)]), 2)])
 }
 
-type Hits = { packets: bigint; bytes: bigint }[]
+export interface Hits {
+  packets: number
+  bytes: number
+}
+
+/** The names of patterns, by their keys in `pattern_hits`. */
+export function labelsOf(patterns: Record<string, unknown>): Record<string, string> {
+  const config = { rules: {}, patterns: patterns as never, depth: 1, max_sessions: 1 }
+  return inspectImage(config, { generation: 1 }).labels!.pattern_hits!
+}
+
+/** In how many packets each pattern was found, and the bytes of these. */
+export function hitsOf(tested: TestedFunction, labels: Record<string, string>): Record<string, Hits> {
+  const sum = (cpus: { packets: bigint; bytes: bigint }[], field: keyof Hits) => cpus.reduce((total, cpu) => total + Number(cpu[field]), 0)
+  const entries = tested.table('pattern_hits').entries() as { key: bigint; value: never }[]
+  return Object.fromEntries(
+    entries.map(({ key, value }) => [labels[String(key)], { packets: sum(value, 'packets'), bytes: sum(value, 'bytes') }])
+  )
+}
 
 /** In how many packets each pattern was found. */
 export function hits(tested: TestedFunction, patterns: Record<string, unknown>): Record<string, number> {
-  const { labels } = inspectImage({ rules: {}, patterns: patterns as never, depth: 1, max_sessions: 1 }, { generation: 1 })
-  const total = (value: unknown) => Number((value as Hits).reduce((sum, { packets }) => sum + packets, 0n))
-  const entries = tested.table('pattern_hits').entries()
-  return Object.fromEntries(entries.map(({ key, value }) => [labels!.pattern_hits![String(key)], total(value)]))
+  return Object.fromEntries(Object.entries(hitsOf(tested, labelsOf(patterns))).map(([name, { packets }]) => [name, packets]))
 }
