@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two real hosts with an underlay between them: one network, two networks and a router, chains, pinned addresses.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { Lab } from '@inkev/acceptance/lab/lab'
+import { throughput } from '@inkev/acceptance/lab/traffic'
+import { compileProgram, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { db, gateway, packetsLost, port, put, statusOf, web } from './client'
 
@@ -76,5 +80,24 @@ describe('across two hosts', () => {
     await edge1.workload('web1').run(['ip', 'addr', 'add', '10.0.1.99/24', 'dev', 'eth0'])
     const { stdout } = await edge1.workload('web1').attempt(['ping', '-c1', '-W1', '-I', '10.0.1.99', '10.0.1.12'])
     expect(stdout).toContain('100% packet loss')
+  })
+
+  test('frames with a tag of the user’s own cross a wire that segments nothing, and reach whom they are for', async () => {
+    const tagger = uploadOf(compileProgram(readFileSync(join(__dirname, '../../examples/terraform/own-function/tagger.bpf.c'), 'utf8')))
+    for (const host of [edge1, edge2]) {
+      await host.run(['ethtool', '-K', 'uplink', 'tso', 'off', 'gso', 'off', 'tx', 'off'])
+      await put(host, 'programs/tagger', tagger)
+      for (const [name, colour] of Object.entries({ red: '7', blue: '8' }))
+        await put(host, `functions/${name}`, { program: { name: 'tagger', config: { colour } } })
+    }
+    await place(edge1, edge2, 'red1', { ...port('web', 'red1', 21), chain: ['red'] })
+    await place(edge2, edge1, 'red2', { ...port('web', 'red2', 22), chain: ['red'] })
+    await place(edge2, edge1, 'blue2', { ...port('web', 'blue2', 23), chain: ['blue'] })
+    for (const address of ['10.0.1.22', 'fd00:1::22']) expect(await packetsLost(edge1, 'red1', address)).toBe(0)
+    expect(await packetsLost(edge1, 'red1', '10.0.1.23')).toBe(3)
+    expect((await edge2.request('GET', '/v1/functions/blue/counters')).body.wrong_colour).toBeGreaterThan(0)
+    const [from, to] = [edge1.workload('red1'), edge2.workload('red2')]
+    await from.run(['ethtool', '-K', 'eth0', 'tso', 'off', 'gso', 'off'])
+    expect(await throughput(from, to, '10.0.1.22', 1)).toBeGreaterThan(0.05)
   })
 })

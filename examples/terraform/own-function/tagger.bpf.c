@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Marks all that a workload sends with a tag of one's own, and lets nothing in that has not the
 // same. VLAN tags and this one exclude each other.
+//
+// It works across hosts. But nobody else knows the tag: no device and no kernel cuts a train of
+// segments that has it, so where such frames go over a wire, workloads must send none
+// (ethtool -K eth0 tso off gso off); and a frame of full size becomes two fragments on the
+// underlay, unless the MTU of the ports is smaller by the tag.
 #include <inkev/function.h>
 
 INKEV_ABOUT("Tags frames on their way out, and checks and takes off the tag on their way in.");
@@ -25,7 +30,7 @@ INKEV_CONFIG
 };
 
 #define TAG_ETHERTYPE 0x88b5 /* for local experiments, by IEEE 802 */
-#define TAG_SIZE      4	     /* a larger frame: where it crosses hosts, its MTU must allow for it */
+#define TAG_SIZE      4
 
 struct tagged_frame {
 	mac_t destination;
