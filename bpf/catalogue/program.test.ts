@@ -44,6 +44,11 @@ describe('a program', () => {
     ])
   })
 
+  test('is told which of its maps holds what cannot be shown', () => {
+    const pointing = TEMPLATE.replace('__u32 longest', 'struct sk_buff *packet;\n\t__u32 longest')
+    expect(() => readProgram('pointing', compileProgram(pointing))).toThrow('map config: a pointer has no value outside the kernel')
+  })
+
   test('shown to the reader in any damaged form is read or refused, and breaks nothing', () => {
     const random = new Random()
     for (let n = 0; n < 500; n++) {

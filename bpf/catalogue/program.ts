@@ -115,7 +115,11 @@ function requireMap(map: MapSpec): void {
   if (keySize > KEY_MAX || valueSize > RECORD_MAX)
     throw new RangeError(`map ${name} has records that are too large: keys of ${KEY_MAX} and values of ${RECORD_MAX} bytes are allowed`)
   if (maxEntries < 1) throw new RangeError(`map ${name} has no entries: declare max_entries`)
-  layoutText(map)
+  try {
+    layoutText(map)
+  } catch (error) {
+    throw error instanceof MismatchError ? error.of(`map ${name}`) : error
+  }
 }
 
 function declaredBy(spec: ObjectSpec): Declares {

@@ -22,7 +22,7 @@
 # code in the place of the old one while packets flow:
 #   node bpf/build.mjs headers /usr/local/include
 #   for program in quota meter rewriter tagger; do
-#     clang -O2 -g -target bpf -mcpu=v3 -idirafter /usr/include/x86_64-linux-gnu -c $program.bpf.c -o $program.bpf.o
+#     clang -O2 -g -target bpf -mcpu=v3 -idirafter /usr/include/$(uname -m)-linux-gnu -c $program.bpf.c -o $program.bpf.o
 #   done
 
 terraform {
