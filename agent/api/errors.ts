@@ -82,7 +82,7 @@ export const errorKinds = {
   INKEV_ERR_SIGNATURE: {
     status: 422,
     doc: 'No key that the host trusts has signed an uploaded program.',
-    hint: 'Sign the ELF as it is sent: openssl pkeyutl -sign -rawin -inkey KEY -in ELF | base64 -w0.'
+    hint: 'Give the signature of the ELF in base64: openssl pkeyutl -sign -rawin -inkey KEY -in ELF | base64 -w0.'
   },
 
   // The object beside others.
