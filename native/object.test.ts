@@ -235,6 +235,18 @@ describe('a template', () => {
     expect(verdicts).toEqual([7, 8])
   })
 
+  test('a second has as many ticks as the kernel counts', async () => {
+    const source = `
+      SEC("tc") int ticks(struct __sk_buff *skb) { return bpf_jiffies64() & 0x7fffffff; }
+      SEC("tc") int milliseconds(struct __sk_buff *skb) { return bpf_ktime_get_ns() / 1000000 & 0x7fffffff; }`
+    const { programs } = await loaded(templateOf({ elf: compile(source) }))
+    const read = (name: string) => programs.get(name)!.testRun({ data: frame() }).verdict
+    const [ticks, start] = [read('ticks'), read('milliseconds')]
+    await new Promise(resolve => setTimeout(resolve, 200))
+    const [ticked, passed] = [read('ticks') - ticks, read('milliseconds') - start]
+    expect(Math.abs(((ticked / passed) * 1000) / native.bpf.ticksInSecond - 1)).toBeLessThan(0.1)
+  })
+
   test('a later load is refused as the first would be', async () => {
     const template = templateOf()
     await loaded(template)

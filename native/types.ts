@@ -236,6 +236,8 @@ export interface Bpf {
   queryClsact(place: ClsactPlace): number | undefined
   /** Deletes the qdisc with all its filters, whoever made them. False when there was none. */
   deleteClsact(ifindex: number): boolean
+  /** Of the kernel's clock: CONFIG_HZ. */
+  readonly ticksInSecond: number
   /** Returns when every program that ran on a packet when it was called has ended. */
   settle(): void
   /** Calls back with each record until closed. Keeps the process alive until then. */

@@ -32,6 +32,7 @@ test('the numbers that loaders know are those of graph.h', () => {
   }
   expect(Object.fromEntries(Object.keys(numbers).map(name => [name, Number(defined(name))]))).toEqual(numbers)
   expect(header).toContain(`#define INSTANCE_MARK 0x${graph.INSTANCE_MARK.toString(16)}`)
+  expect(readFileSync(join(__dirname, 'tick.h'), 'utf8')).toContain(`#define SECOND_MARK 0x${graph.SECOND_MARK.toString(16)}`)
   expect(1 << Number(defined('PORT_BITS'))).toBe(graph.PORTS_PER_INSTANCE)
 })
 

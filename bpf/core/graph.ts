@@ -15,6 +15,14 @@ export const INSTANCE_FIRST = 16
 /** Stands in the code of a function for its instance number: its loader replaces the immediate. */
 export const INSTANCE_MARK = 0x6b656e69
 
+/** Stands in the code of a function for the number of the kernel's ticks in a second (tick.h). */
+export const SECOND_MARK = 0x6f636573
+
+/** What a loader writes over the marks in a function's code. */
+export function marksOf(instance: number, ticksInSecond: number): Record<number, number> {
+  return { [INSTANCE_MARK]: instance, [SECOND_MARK]: ticksInSecond }
+}
+
 /** The two ports of a kind that can stand in a workload port's chain. */
 export const INSIDE = 0
 export const OUTSIDE = 1

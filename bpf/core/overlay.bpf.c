@@ -2,11 +2,8 @@
 // The function that takes packets to other hosts, by VXLAN. A network asks it: cb[3] is the remote
 // host, cb[4] the VNI.
 #include "icmp.h"
+#include "tick.h"
 #include "tunnel.h"
-
-/* How long a route and a next hop are believed: a second where the kernel's clock ticks at 250 Hz.
- */
-#define PATH_LIFETIME_JIFFIES 250
 
 /* UDP source ports, by which the underlay spreads flows over its links (RFC 7348, section 5). */
 #define FLOW_PORT_FIRST 0xc000
@@ -21,7 +18,7 @@
  * over IPv6, is the sum of it.
  */
 struct path {
-	__u64 looked_up;   /* in jiffies; 0: never */
+	__u64 looked_up;   /* in ticks; 0: never */
 	ifindex_t ifindex; /* 0: flows take several ways, which only the kernel's routes know */
 	__u32 mtu;
 	union {
@@ -433,9 +430,10 @@ static __noinline int encapsulate_ipv6(struct __sk_buff *skb, const struct trip 
 	return depart(skb, trip, looked_up);
 }
 
+/* A route and a next hop are believed for a second. */
 static __always_inline bool is_stale(const struct path *path)
 {
-	return bpf_jiffies64() - path->looked_up > PATH_LIFETIME_JIFFIES;
+	return bpf_jiffies64() - path->looked_up > ticks_in_second();
 }
 
 /* An IP packet. */

@@ -9,7 +9,7 @@ import { configEntry } from '../catalogue/config'
 import { type Entry, type FunctionKind, type Image, portNames, type Surroundings, type Value } from '../catalogue/define'
 import { validateConfig } from '../catalogue/validate'
 import { coreCounters } from '../core/core'
-import { INSTANCE_MARK } from '../core/graph'
+import { marksOf } from '../core/graph'
 
 const BUILD = join(__dirname, '../build')
 /** The counters that every object has, in the order of their numbers. */
@@ -178,7 +178,7 @@ async function loadObject(
   const known = (map: string) => spec.maps.has(map)
   const reuse = Object.fromEntries([...(share ?? [])].filter(([map]) => known(map)))
   const maxEntries = Object.fromEntries(Object.entries(sizes).filter(([map]) => known(map) && !(map in reuse)))
-  return [await explained({ elf, name, reuse, maxEntries, immediates: { [INSTANCE_MARK]: number } }), spec]
+  return [await explained({ elf, name, reuse, maxEntries, immediates: marksOf(number, native.bpf.ticksInSecond) }), spec]
 }
 
 /** Where the verifier refuses, its last lines are what a reader wants to see. */

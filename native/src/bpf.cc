@@ -16,8 +16,10 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <memory>
 
 static Napi::Value create_map(const Napi::CallbackInfo &info)
@@ -148,6 +150,15 @@ static void settle(const Napi::CallbackInfo &)
 		    [] { return "wait for programs that run"; });
 }
 
+// The kernel tells it as the resolution of its coarse clocks.
+static long ticks_in_second()
+{
+	timespec tick = {};
+	check_errno(clock_getres(CLOCK_MONOTONIC_COARSE, &tick),
+		    [] { return "ask for the kernel's tick"; });
+	return std::lround(1e9 / static_cast<double>(tick.tv_nsec));
+}
+
 Napi::Object export_bpf(Napi::Env env)
 {
 	redirect_libbpf_log();
@@ -171,6 +182,7 @@ Napi::Object export_bpf(Napi::Env env)
 	export_function<detach_clsact>(exports, "detachClsact");
 	export_function<query_clsact>(exports, "queryClsact");
 	export_function<delete_clsact>(exports, "deleteClsact");
+	exports["ticksInSecond"] = Napi::Number::New(env, ticks_in_second());
 	export_function<settle>(exports, "settle");
 	export_function<watch_ring_buffer>(exports, "ringBuffer");
 	return exports;

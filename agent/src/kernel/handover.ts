@@ -93,7 +93,7 @@ async function loadHold({ objects, loaded, shared }: Parts, former: Program, unt
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(until)
   const reuse = Object.fromEntries(Object.entries(shared.all()).filter(([name]) => compiled.spec.maps.has(name)))
-  const hold = await loaded.loadCopy(compiled, { rodata: { until: bytes }, reuse })
+  const hold = await loaded.loadCopy(compiled, 0, { rodata: { until: bytes }, reuse })
   hold.maps.get('former')!.putProgram(0, former)
   return hold
 }

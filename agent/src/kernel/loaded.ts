@@ -7,7 +7,7 @@ import { decodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry } from '@inkev/bpf/catalogue/define'
 import { LayoutFault, type MapShape, shapeOf, sharedBytes } from '@inkev/bpf/catalogue/layout'
 import { readTypes } from '@inkev/bpf/catalogue/types'
-import { INSTANCE_FIRST, INSTANCE_MARK } from '@inkev/bpf/core/graph'
+import { INSTANCE_FIRST, marksOf } from '@inkev/bpf/core/graph'
 import type { Bpf, BpfMap, BpfObject, BpfTemplate, InstanceOptions, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
@@ -62,7 +62,7 @@ export class LoadedObjects {
     const own = this.openPinned(wish, compiled, before)
     try {
       const { programs, maps } = await this.template(compiled).load({
-        immediates: { [INSTANCE_MARK]: wish.id },
+        immediates: this.marks(wish.id),
         reuse: { ...this.sharedBy(compiled), ...Object.fromEntries(own) },
         maxEntries: Object.fromEntries(Object.entries(wish.sizes).filter(([name]) => !own.has(name)))
       })
@@ -124,7 +124,7 @@ export class LoadedObjects {
   async prove(compiled: CompiledObject): Promise<void> {
     const template = this.bpf.template({ elf: compiled.elf, name: compiled.main })
     try {
-      const { programs, maps } = await template.load({ immediates: { [INSTANCE_MARK]: INSTANCE_FIRST }, reuse: this.sharedBy(compiled) })
+      const { programs, maps } = await template.load({ immediates: this.marks(INSTANCE_FIRST), reuse: this.sharedBy(compiled) })
       for (const handle of [...programs.values(), ...maps.values()]) handle.close()
     } finally {
       template.close()
@@ -159,9 +159,13 @@ export class LoadedObjects {
     return [...this.running.values()].map(({ main }) => main)
   }
 
-  /** Loads an object beside those that run: the caller closes it. */
-  loadCopy(compiled: CompiledObject, options: InstanceOptions): Promise<BpfObject> {
-    return this.template(compiled).load(options)
+  /** Loads an object, as of that number, beside those that run: the caller closes it. */
+  loadCopy(compiled: CompiledObject, number: number, options: Omit<InstanceOptions, 'immediates'>): Promise<BpfObject> {
+    return this.template(compiled).load({ ...options, immediates: this.marks(number) })
+  }
+
+  private marks(number: number): Record<number, number> {
+    return marksOf(number, this.bpf.ticksInSecond)
   }
 
   /** Names what has the packets; undefined while nothing has. */

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { decodeEntries, encodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry, FunctionKind, Value } from '@inkev/bpf/catalogue/define'
-import { INSTANCE_MARK, slotOf } from '@inkev/bpf/core/graph'
+import { slotOf } from '@inkev/bpf/core/graph'
 import { decodeContext, encodeContext } from '@inkev/bpf/testing/skb'
 import type { BpfMap, BpfObject, Link, MapInfo, Native, Netns } from '@inkev/native'
 import { InkevError } from '../../api/errors'
@@ -162,8 +162,7 @@ export class Shadow {
     if (!live) throw new InkevError('INKEV_ERR_NOT_FOUND', `${inWords(key)} went away while the packet was on its way`)
     requireCopyable(key, live)
     const compiled = this.objects.of(kind)
-    const object = await this.source.running.loadCopy(compiled, {
-      immediates: { [INSTANCE_MARK]: id },
+    const object = await this.source.running.loadCopy(compiled, id, {
       reuse: Object.fromEntries([...this.shared].filter(([map]) => compiled.spec.maps.has(map))),
       maxEntries: this.sizes(compiled.spec.maps, live)
     })

@@ -6,6 +6,7 @@
 #include "bridge.gen.h"
 #include "graph.h"
 #include "arp.h"
+#include "tick.h"
 
 #define STATIONS_MAX 16384
 #define LEARNED_MAX  8192
@@ -63,16 +64,13 @@ struct {
 } edition SEC(".maps");
 
 #define RECENT_STATIONS 256
-/* An address is looked up again after so long: about a second. */
-#define RECENT_JIFFIES 250
-
 /* A declared address that was found of late. */
 struct recent_station {
 	struct location location;
 	mac_t mac;
 	__u16 reserved;
 	__u32 generation; /* good as long as the agent has not written again */
-	__u32 looked_up;  /* low bits of jiffies */
+	__u32 looked_up;  /* low bits of ticks; believed for a second */
 };
 
 /* By the address's last byte. One line of cache, where the hash costs several. */
@@ -147,7 +145,7 @@ static __always_inline const struct location *lookup_declared(const mac_t *mac)
 	if (!recent)
 		return NULL;
 	if (likely(mac_equals(&recent->mac, mac) && recent->generation == generation &&
-		   (__u32)bpf_jiffies64() - recent->looked_up < RECENT_JIFFIES))
+		   (__u32)bpf_jiffies64() - recent->looked_up < ticks_in_second()))
 		return &recent->location;
 	return look_up_declared(recent, mac, generation) ? &recent->location : NULL;
 }

@@ -3,10 +3,8 @@
 #pragma once
 
 #include "tables.h"
+#include "tick.h"
 #include "translation.h"
-
-/* The two entries of a session tell each other at least this often that it lives, some second. */
-#define SHARE_JIFFIES 250
 
 /* Backends that are tried for a new session before it is refused. */
 #define TRIES_MAX 4
@@ -43,7 +41,8 @@ static __always_inline bool is_usual(struct session *session, const struct packe
 		return false;
 	if (sender != session->opener && session->state == SESSION_STATE_OPENED)
 		return false;
-	if (tick - session->data.shared > SHARE_JIFFIES ||
+	/* The two entries of a session tell each other each second that it lives. */
+	if (tick - session->data.shared > ticks_in_second() ||
 	    (is_to_backend(&session->data) && session->generation != read_generation()))
 		return false;
 	if (session->tick != tick)
