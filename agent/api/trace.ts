@@ -67,7 +67,14 @@ export const packet = group(
         { doc: 'ARP.' }
       )
     ),
-    payload_length: u32({ doc: 'Bytes behind the last header.', default: 0, max: 1900 })
+    payload_length: u32({ doc: 'Bytes behind the last header.', default: 0, max: 1900 }),
+    segment_size: optional(
+      u32({
+        doc: 'A train of TCP segments or UDP datagrams, as a workload’s device sends it when it leaves the cutting to others: bytes of payload in each but the last.',
+        min: 1,
+        max: 1899
+      })
+    )
   },
   { doc: 'The packet, from its Ethernet header on.' }
 )

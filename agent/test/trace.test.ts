@@ -136,6 +136,20 @@ describe('a packet to another host', () => {
     expect(told).toMatchObject({ verdict: 'delivered', to: 'ports/web1' })
   })
 
+  test.each([
+    { transport: 'tcp', protocol: 'IPv4', destination: '10.0.1.13' },
+    { transport: 'udp', protocol: 'IPv6', destination: 'fd00:1::13' }
+  ])(
+    'as a train ($transport, $protocol) passes whole where its segments fit, and else draws an error',
+    async ({ transport, destination }) => {
+      const train = { ip: { destination }, [transport]: { destination_port: 53 }, payload_length: 1900 }
+      expect(await trace({ ...train, segment_size: 1300 })).toMatchObject({ verdict: 'tunnelled', to: 'hosts/edge-2' })
+      const told = await trace({ ...train, segment_size: 1440 })
+      expect(step(told, 'core/overlay').counted).toMatchObject({ too_big: 1 })
+      expect(told).toMatchObject({ verdict: 'delivered', to: 'ports/web1' })
+    }
+  )
+
   test('is told from the tunnel on where it comes from there', async () => {
     const packet = { ip: { source: '10.0.1.13', destination: '10.0.1.12' }, icmp: {} }
     const told = await trace(packet, { host: 'edge-2', network: 'web' })
@@ -183,6 +197,13 @@ describe('what cannot be traced', () => {
     [{ ip: { destination: '10.0.1.99' }, udp }, 422, 'INKEV_ERR_SCHEMA', 'packet.ethernet.destination'],
     [{ ip: { destination: '10.0.1.12' }, tcp: { destination_port: 1, flags: 'X' } }, 422, 'INKEV_ERR_SCHEMA', 'packet.tcp.flags'],
     [{ ip: { destination: '10.0.1.12' }, udp, length: 1 }, 422, 'INKEV_ERR_SCHEMA', 'packet.length'],
+    [
+      { ip: { destination: '10.0.1.12' }, icmp: {}, payload_length: 900, segment_size: 500 },
+      422,
+      'INKEV_ERR_SCHEMA',
+      'packet.segment_size'
+    ],
+    [{ ip: { destination: '10.0.1.12' }, udp, payload_length: 500, segment_size: 500 }, 422, 'INKEV_ERR_SCHEMA', 'packet.segment_size'],
     [{ arp: { target_ip: 'fd00:1::1' } }, 422, 'INKEV_ERR_SCHEMA', 'packet.arp.target_ip']
   ])('%j is refused', async (packet, status, code, path) => {
     expect(await edge1.request('POST', '/v1/trace', { from: { port: 'web1' }, packet })).toMatchObject({
@@ -198,6 +219,15 @@ describe('what cannot be traced', () => {
   ])('a packet from %j is refused', async (from, status, code, path) => {
     const packet = { ip: { source: '10.0.1.13', destination: '10.0.1.12' }, udp }
     expect(await edge1.request('POST', '/v1/trace', { from, packet })).toMatchObject({ status, body: { error: { code, path } } })
+  })
+
+  test('a train that is for all is refused, as its copies could not be told', async () => {
+    const stranger = { ethernet: { destination: '02:00:00:00:00:99' }, ip: { destination: '10.0.1.99' } }
+    const packet = { ...stranger, tcp: { destination_port: 80 }, payload_length: 1900, segment_size: 500 }
+    expect(await edge1.request('POST', '/v1/trace', { from: { port: 'web1' }, packet })).toMatchObject({
+      status: 422,
+      body: { error: { path: 'packet.segment_size', message: expect.stringContaining('network web copies the train') } }
+    })
   })
 
   test('a function that keeps more than can be copied is named', async () => {

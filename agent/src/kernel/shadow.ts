@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { decodeEntries, encodeEntries, sumPerCpu } from '@inkev/bpf/catalogue/btf'
 import type { Entry, FunctionKind, Value } from '@inkev/bpf/catalogue/define'
 import { slotOf } from '@inkev/bpf/core/graph'
-import { decodeContext, encodeContext } from '@inkev/bpf/testing/skb'
+import { decodeContext, decodeSegments, encodeContext } from '@inkev/bpf/testing/skb'
 import type { BpfMap, BpfObject, Link, MapInfo, Native, Netns } from '@inkev/native'
 import { InkevError } from '../../api/errors'
 import { inWords } from '../model/desired'
@@ -36,6 +36,8 @@ export interface Packet {
   bytes: Buffer
   cb: number[]
   mark: number
+  /** Of a train of segments: bytes of payload in each; else 0. */
+  gso_size: number
 }
 
 /** A copy made by flooding: through the replica device, or where it has no mark to another host. */
@@ -104,12 +106,12 @@ export class Shadow {
   }
 
   /** A packet of a workload comes in at its port. */
-  async runPort(port: Program, workload: number, bytes: Buffer): Promise<Run> {
+  async runPort(port: Program, workload: number, sent: Pick<Packet, 'bytes' | 'gso_size'>): Promise<Run> {
     await this.object(port)
     const { value } = this.actual('workloads').find(({ key }) => key === workload)!
     this.put('workload_ids', [{ key: DEVICE, value: workload }])
     this.put('workloads', [{ key: workload, value: { ...(value as object), ifindex: DEVICE } }])
-    const run = await this.run(port, { bytes, cb: [0, 0, 0, 0, 0], mark: 0 })
+    const run = await this.run(port, { ...sent, cb: [0, 0, 0, 0, 0], mark: 0 })
     this.put('workloads', [{ key: workload, value: withExit(value) }])
     return run
   }
@@ -124,19 +126,19 @@ export class Shadow {
   }
 
   /** Runs one function. `watched` are maps whose changes are to be told. */
-  async run(program: Program, { bytes, cb, mark }: Packet, watched: string[] = [], onHost = false): Promise<Run> {
+  async run(program: Program, { bytes, cb, mark, gso_size }: Packet, watched: string[] = [], onHost = false): Promise<Run> {
     const object = await this.object(program)
     const before = new Map(watched.map(name => [name, readEntries(object.maps.get(name)!)]))
     const counters = this.counters(program, object)
     this.forgetCopies()
     const { verdict, data, context } = object.programs.get(this.objects.of(program.kind).main)!.testRun({
       data: bytes,
-      context: encodeContext({ cb, mark, gso_size: 0 }),
+      context: encodeContext({ cb, mark, gso_size, gso_segs: gso_size && Math.ceil(bytes.length / gso_size) }),
       ...(!onHost && { netns: this.netns })
     })
     return {
       verdict,
-      packet: { bytes: data, ...decodeContext(context) },
+      packet: { bytes: data, ...decodeContext(context), gso_size: decodeSegments(context) && gso_size },
       counted: this.counters(program, object).map((value, n) => value - counters[n]!),
       touched: new Map([...before].map(([name, entries]) => [name, this.keysTouched(program, name, object.maps.get(name)!, entries)])),
       ...this.copies()

@@ -24,16 +24,19 @@ const BROADCAST = 'ff:ff:ff:ff:ff:ff'
 
 /** Throws INKEV_ERR_SCHEMA with the path of what is missing or contradicts. */
 export function frameOf(described: Described, origin: Origin): Buffer {
-  requireOneOf(described)
+  requireSound(described)
   const frame = described.arp ? arpFrame(described, described.arp, origin) : ipFrame(described, described.ip!, origin)
   return frame.payload(described.payload_length).bytes()
 }
 
-function requireOneOf({ ip, arp, tcp, udp, icmp }: Described): void {
+function requireSound({ ip, arp, tcp, udp, icmp, segment_size, payload_length }: Described): void {
   if (!ip === !arp) throw wrong('packet', 'give one of ip and arp')
   const transports = Object.entries({ tcp, udp, icmp }).filter(([, header]) => header)
   if (transports.length > 1) throw wrong('packet', `${transports.map(([name]) => name).join(' and ')} exclude each other`)
   if (arp && transports.length > 0) throw wrong(`packet.${transports[0]![0]}`, 'ARP has no transport header')
+  if (segment_size === undefined) return
+  if (!tcp && !udp) throw wrong('packet.segment_size', 'only TCP and UDP are sent as trains')
+  if (segment_size >= payload_length) throw wrong('packet.segment_size', `a train has more payload (payload_length) than one segment`)
 }
 
 function arpFrame({ ethernet }: Described, arp: NonNullable<Described['arp']>, origin: Origin): Frame {

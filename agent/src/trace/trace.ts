@@ -3,8 +3,10 @@
 
 import type { Image } from '@inkev/bpf/catalogue/define'
 import { coreCounters } from '@inkev/bpf/core/core'
+import { InkevError } from '../../api/errors'
 import type { Ending, Step, TraceAnswer } from '../../api/trace'
 import { type Copy, EXIT, type Packet, type Run, type Shadow, STOPPED } from '../kernel/shadow'
+import { inWords } from '../model/desired'
 import type { Instance } from '../model/graph'
 import { ROAD, roadKey } from '../plan/wishes'
 import type { Reconciler } from '../reconcile'
@@ -19,6 +21,9 @@ const STEPS_MAX = 256
 
 /** What becomes of a packet in a step, and where it is then, if it is in the graph still or has just left it. */
 type Outcome = Ending & { vni?: number; packet?: Packet }
+
+/** A packet before it is anywhere. */
+export type Described = Pick<Packet, 'bytes' | 'gso_size'>
 
 /** What a step says beside its outcome. */
 type Told = Omit<Step, keyof Ending | 'vni'>
@@ -38,16 +43,16 @@ export class Trace {
   ) {}
 
   /** From a workload, by its number. */
-  async fromWorkload(workload: number, bytes: Buffer): Promise<TraceAnswer> {
-    const run = await this.shadow.runPort(this.names.road('port'), workload, bytes)
+  async fromWorkload(workload: number, sent: Described): Promise<TraceAnswer> {
+    const run = await this.shadow.runPort(this.names.road('port'), workload, sent)
     const outcome = await this.outcomeOf(run, {})
-    this.tell({ copy: 0, at: this.names.workload(workload), ...toldOf(run, {}, bytes) }, outcome)
+    this.tell({ copy: 0, at: this.names.workload(workload), ...toldOf(run, {}, sent.bytes) }, outcome)
     return this.follow(outcome)
   }
 
   /** From the tunnel of another host, by its number, into a network. The program that opens tunnels is not run: it has no choice. */
-  async fromHost(peer: number, { instance, port }: Place, bytes: Buffer): Promise<TraceAnswer> {
-    const packet = { bytes, cb: [((instance << 16) | port) >>> 0, 1 << 8, 0, peer, 0], mark: 0 }
+  async fromHost(peer: number, { instance, port }: Place, sent: Described): Promise<TraceAnswer> {
+    const packet = { ...sent, cb: [((instance << 16) | port) >>> 0, 1 << 8, 0, peer, 0], mark: 0 }
     const outcome = this.arrival(packet)
     this.tell({ copy: 0, at: this.names.host(peer), ...NOTHING }, outcome)
     return this.follow(outcome)
@@ -82,6 +87,7 @@ export class Trace {
     const { key, kind } = instance
     const labels = this.labels(key) ?? {}
     const run = await this.shadow.run(this.names.program(instance), packet, Object.keys(labels))
+    requireWhole(key, packet, run)
     const outcome = await this.outcomeOf(run, kind.counters)
     const port_out = this.portOut(instance, outcome)
     this.tell(
@@ -128,19 +134,21 @@ export class Trace {
   /** A copy goes on where the replica device comes out, or in a tunnel. */
   private async followCopy({ at, copy, made }: (typeof this.waiting)[number]): Promise<void> {
     const { bytes, mark, vtep, vni } = made
-    const outcome: Outcome = mark ? await this.goRound(bytes, mark) : { verdict: 'tunnelled', to: this.names.hostAt(vtep), vni }
+    const outcome: Outcome = mark
+      ? await this.goRound({ bytes, mark, gso_size: 0 })
+      : { verdict: 'tunnelled', to: this.names.hostAt(vtep), vni }
     this.tell({ copy, at, ...NOTHING }, outcome)
     await this.walk(copy, outcome)
   }
 
   /** Through the replica device. */
-  private async goRound(bytes: Buffer, mark: number): Promise<Outcome> {
-    return this.outcomeOf(await this.shadow.run(this.names.road('replica'), { bytes, cb: [], mark }), {})
+  private async goRound({ bytes, mark, gso_size }: Omit<Packet, 'cb'>): Promise<Outcome> {
+    return this.outcomeOf(await this.shadow.run(this.names.road('replica'), { bytes, cb: [], mark, gso_size }), {})
   }
 
   private async outcomeOf({ verdict, packet, counted, copies, missing }: Run, own: Counters): Promise<Outcome> {
     if (verdict === STOPPED) return this.arrival(packet)
-    if (verdict === TC_ACT_REDIRECT && packet.mark !== 0) return this.goRound(packet.bytes, packet.mark)
+    if (verdict === TC_ACT_REDIRECT && packet.mark !== 0) return this.goRound(packet)
     if (verdict !== TC_ACT_SHOT) return { verdict: 'kernel' }
     if (copies.length + missing > 0) return { verdict: 'copied' }
     const [reason, explanation] = docsOf(own)[counted.findLastIndex(count => count > 0n)] ?? []
@@ -174,6 +182,21 @@ function toldOf({ counted, packet }: Run, own: Counters, before: Buffer): Pick<S
 function matchedBy({ touched }: Run, labels: NonNullable<Image['labels']>): string[] {
   return [...touched].flatMap(([map, keys]) => keys.flatMap(key => labels[map]?.[String(key)] ?? []))
 }
+
+/** Throws INKEV_ERR_SCHEMA where a train is copied: a test run has no whole train to give to the device that is to tell of the copy. */
+function requireWhole(key: string, { gso_size }: Packet, { copies, missing, counted }: Run): void {
+  const tried = copies.length + missing + Number(counted[NO_ROOM] ?? 0)
+  if (gso_size === 0 || tried === 0) return
+  const path = 'packet.segment_size'
+  throw new InkevError(
+    'INKEV_ERR_SCHEMA',
+    `${path}: ${inWords(key)} copies the train, of which no copy can be traced`,
+    path,
+    'Trace one of its segments.'
+  )
+}
+
+const NO_ROOM = Object.keys(coreCounters).indexOf('no_room')
 
 function placeOf({ cb: [place = 0] }: Packet): Place {
   return { instance: place >>> 16, port: place & 0xffff }

@@ -48,10 +48,10 @@ export class Tracer {
     const { graph } = this.reconciler
     const numbers = numbersOf(graph, this.ids)
     const start = this.startOf(from, graph, numbers)
-    const bytes = frameOf(packet, start.origin)
+    const sent = { bytes: frameOf(packet, start.origin), gso_size: packet.segment_size ?? 0 }
     return this.kernel.inShadow(shadow => {
       const trace = new Trace(shadow, new Names(graph, numbers), key => this.reconciler.labels(key))
-      return 'workload' in start ? trace.fromWorkload(start.workload, bytes) : trace.fromHost(start.peer, start.place, bytes)
+      return 'workload' in start ? trace.fromWorkload(start.workload, sent) : trace.fromHost(start.peer, start.place, sent)
     })
   }
 
