@@ -125,6 +125,24 @@ __noinline __u32 gateway_of_outside(const struct inside_end *to, port_t port)
 	return gateway < LED_ELSEWHERE ? LED_HERE : gateway;
 }
 
+/* Whether a packet from inside is of another gateway, which is put into scratch. */
+static __always_inline bool leads_outward(struct scratch *memory, const ip_t *address, port_t port,
+					  protocol_t protocol)
+{
+	memory->gateway = gateway_of_inside(address, port, protocol);
+	return memory->gateway;
+}
+
+/* The same of one to an outside end. What has been led here is led no further. */
+static __always_inline bool leads_inward(struct scratch *memory, const ip_t *address, port_t port,
+					 const struct inside_end *to)
+{
+	if (memory->led == LED_INWARD || (!to && !is_outside_ip(address)))
+		return false;
+	memory->gateway = gateway_of_outside(to, port);
+	return memory->gateway;
+}
+
 /* Whether another host has led the frame here, and how: enum leading, negative: none has. Its
  * receiver is the router inside again, then. */
 static __always_inline __s32 take_led(struct __sk_buff *skb, __u32 port)
