@@ -123,6 +123,25 @@ describe.each(FAMILIES)('IPv%i', family => {
     }
   })
 
+  test('silence ends a connection after 124 minutes, one that opens after four, and a ping after one', async () => {
+    const tested = await load()
+    const from = (sport: number, flags: string) => back(tested, tcp(remote, outside, 80, sport, flags, flags === 'A' ? 5001 : 5000, 1001))
+    const kept = (seconds: number, answer: () => Outcome) => {
+      age(tested, family, seconds - 1)
+      expect(left(answer(), 'inside')).toMatchObject({ dst: local })
+      age(tested, family, seconds + 1)
+      expect(left(answer(), 'inside')).toEqual({ no_mapping: 1 })
+    }
+    for (const port of [20_001, 20_002]) out(tested, tcp(local, remote, port, 80, 'S', 1000))
+    kept(240, () => from(20_002, 'SA'))
+    out(tested, tcp(local, remote, 20_001, 80, 'S', 1000))
+    from(20_001, 'SA')
+    out(tested, tcp(local, remote, 20_001, 80, 'A', 1001, 5001))
+    kept(124 * 60, () => from(20_001, 'A'))
+    out(tested, icmp(ip(local, remote), 'request', 20_003))
+    kept(60, () => back(tested, icmp(ip(remote, outside), 'reply', 20_003)))
+  })
+
   test('a ping has a free identifier outside, and its reply the old one inside', async () => {
     const tested = await load()
     for (const id of [7, 20_003]) {
