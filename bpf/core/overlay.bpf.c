@@ -321,6 +321,14 @@ static __always_inline int depart(struct __sk_buff *skb, const struct trip *trip
 	return bpf_redirect(trip->ifindex, 0);
 }
 
+/* Writes the outer headers into their room. Few packets carry a device's sum: see note_change(). */
+static __always_inline bool store_headers(struct __sk_buff *skb, const void *headers, __u32 size)
+{
+	if (unlikely(read_summed(skb) == CHECKSUM_COMPLETE))
+		return store_frame(skb, headers, size);
+	return !bpf_skb_store_bytes(skb, 0, headers, size, 0);
+}
+
 static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip *trip,
 				       const struct inner_headers *inner, bool looked_up)
 {
@@ -328,7 +336,7 @@ static __always_inline int encapsulate(struct __sk_buff *skb, const struct trip 
 
 	if (unlikely(bpf_skb_adjust_room(skb, VXLAN_OVERHEAD, BPF_ADJ_ROOM_MAC, ENCAPSULATION)))
 		return send_by_kernel(skb, trip);
-	if (unlikely(bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0)))
+	if (unlikely(!store_headers(skb, &headers, sizeof(headers))))
 		return drop(skb, CORE_NO_ROOM);
 	return depart(skb, trip, looked_up);
 }
@@ -425,7 +433,7 @@ static __noinline int encapsulate_ipv6(struct __sk_buff *skb, const struct trip 
 	if (unlikely(bpf_skb_adjust_room(skb, VXLAN_OVERHEAD_IPV6, BPF_ADJ_ROOM_MAC,
 					 ENCAPSULATION_IPV6)))
 		return send_by_kernel(skb, trip);
-	if (unlikely(bpf_skb_store_bytes(skb, 0, &headers, sizeof(headers), 0)))
+	if (unlikely(!store_headers(skb, &headers, sizeof(headers))))
 		return drop(skb, CORE_NO_ROOM);
 	return depart(skb, trip, looked_up);
 }

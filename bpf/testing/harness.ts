@@ -137,7 +137,7 @@ function stitchProbe(instance: Instance, probe: LoadedObject): void {
 
 /** Whether test runs can say that a device has summed the packet up: Linux 6.11. */
 const [major = 0, minor = 0] = release().split('.').map(Number)
-const SUMS = major > 6 || (major === 6 && minor >= 11)
+export const SUMS = major > 6 || (major === 6 && minor >= 11)
 
 class Tested implements TestedFunction {
   /** The counters after the last packet, while nothing else can have moved them. */
