@@ -67,6 +67,18 @@ describe('across two hosts', () => {
     expect(stdout + stderr).toContain('mtu')
   })
 
+  test('beside a port that is no veth, and behind a router that leads to it, veths are reached without the kernel’s vxlan device', async () => {
+    await edge2.run(['ip', 'link', 'add', 'tap9', 'up', 'type', 'veth', 'peer', 'name', 'machine'])
+    await put(edge2, 'ports/guest', { network: 'web', interface: 'tap9' })
+    const received = async () =>
+      JSON.parse(await edge2.run(['ip', '-s', '-j', 'link', 'show', 'inkev-vxlan']))[0].stats64.rx.packets as number
+    const before = await received()
+    for (const address of ['10.0.1.12', 'fd00:1::12', '10.0.2.11', 'fd00:2::11'])
+      expect(await packetsLost(edge1, 'web1', address, 20)).toBe(0)
+    expect((await received()) - before).toBeLessThan(20)
+    await remove(edge2, 'ports/guest')
+  })
+
   test('a function in the chain of a port stands before it for packets from other hosts too', async () => {
     await put(edge2, 'functions/rules', { firewall: { default_ingress: 'deny' } })
     await put(edge2, 'ports/db1', { ...port('db', 'db1', 11), chain: ['rules'] })
