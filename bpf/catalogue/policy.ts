@@ -20,7 +20,10 @@ export const ROAD_MAPS = ['panel', 'instances', 'stitches', 'workloads']
 export const OWN_MAPS = ['counters', 'config']
 
 /** Names of maps that mean the road's own to a loader, and so are no program's. */
-export const RESERVED_MAPS = ['host', 'peers', 'tunnels', 'paths', 'workload_ids', 'workload_ips', 'recent_ids', 'held', 'veth_stations']
+export const RESERVED_MAPS = [
+  ...['host', 'peers', 'tunnels', 'paths', 'workload_ids', 'workload_ips', 'recent_ids', 'held', 'veth_stations'],
+  ...['vlan_ids', 'vlan_tags', 'residents']
+]
 
 /** Helpers with their numbers (enum bpf_func_id): they see the packet, the program's maps and the clock, and nothing else of the host. */
 export const HELPERS: Readonly<Record<string, number>> = {

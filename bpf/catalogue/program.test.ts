@@ -64,7 +64,9 @@ describe('a program', () => {
 })
 
 test("names that the policy keeps from programs are those of the road's maps", () => {
-  const objects = ['port', 'uplink', 'overlay', 'replica'].map(name => readObject(readFileSync(join(__dirname, `../build/${name}.bpf.o`))))
+  const objects = ['port', 'uplink', 'overlay', 'replica', 'vlan'].map(name =>
+    readObject(readFileSync(join(__dirname, `../build/${name}.bpf.o`)))
+  )
   const names = new Set(objects.flatMap(({ maps }) => [...maps.keys()]).filter(name => name !== 'counters'))
   expect([...RESERVED_MAPS, ...ROAD_MAPS].toSorted()).toEqual([...names].toSorted())
 })
