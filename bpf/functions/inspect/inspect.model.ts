@@ -45,6 +45,8 @@ export interface ModelPacket {
   /** A later fragment, which has neither ports nor a payload that is looked at. */
   later?: boolean
   payload: Buffer
+  /** A train: bytes of payload in each packet that will become of it. */
+  train?: number
   /** The name that it asks for, if it is a query or a ClientHello. */
   asks?: { protocol: 'dns_name' | 'tls_name'; name: string }
 }
@@ -122,17 +124,26 @@ function meansPacket({ direction, protocol, ports, source_ports }: ModelRule, pa
   return (direction ?? way) === way && (protocol ?? packet.protocol) === packet.protocol && lies(dport, ports) && lies(sport, source_ports)
 }
 
-function holds({ payload, asks }: ModelPacket, pattern: ModelPattern, depth: number): boolean {
+/** Datagrams are payloads each for itself, segments are not. */
+function payloadsOf({ protocol, payload, train = payload.length }: ModelPacket): Buffer[] {
+  const size = protocol === 'udp' ? train : payload.length
+  return Array.from({ length: Math.ceil(payload.length / size) }, (_, n) => payload.subarray(n * size, (n + 1) * size))
+}
+
+function holds(packet: ModelPacket, pattern: ModelPattern, depth: number): boolean {
   const name = pattern.dns_name ?? pattern.tls_name
   if (name !== undefined) {
+    const { asks } = packet
     const asked = pattern[asks?.protocol ?? 'text'] === undefined ? undefined : asks?.name.toLowerCase()
     return asked === name.toLowerCase() || asked?.endsWith(`.${name.toLowerCase()}`) === true
   }
   const { hex, offset = 0, within = depth, ignore_case } = pattern
   const text = hex === undefined ? pattern.text! : Buffer.from(hex, 'hex').toString('latin1')
-  const window = payload
-    .subarray(0, depth)
-    .subarray(offset, offset + within)
-    .toString('latin1')
-  return ignore_case ? window.toLowerCase().includes(text.toLowerCase()) : window.includes(text)
+  return payloadsOf(packet).some(payload => {
+    const window = payload
+      .subarray(0, depth)
+      .subarray(offset, offset + within)
+      .toString('latin1')
+    return ignore_case ? window.toLowerCase().includes(text.toLowerCase()) : window.includes(text)
+  })
 }

@@ -93,7 +93,7 @@ function randomConversation(): Conversation {
   }
 }
 
-function randomPayload({ protocol }: Conversation): Pick<ModelPacket, 'payload' | 'asks'> {
+function randomPayload({ protocol }: Conversation): Pick<ModelPacket, 'payload' | 'train' | 'asks'> {
   const asked = name()
   const form = below(6)
   if (form === 0 && (protocol === 'udp' || protocol === 'tcp'))
@@ -102,7 +102,8 @@ function randomPayload({ protocol }: Conversation): Pick<ModelPacket, 'payload' 
     return { payload: clientHello(asked, { before: below(900), session: below(33) }), asks: { protocol: 'tls_name', name: asked } }
   if (form === 2) return { payload: Buffer.alloc(0) }
   const gap = '-'.repeat(pick([0, 0, 10, 30, 490 + below(25), 1004 + below(25), 1300]))
-  return { payload: Buffer.from(word(below(12)) + gap + word(below(40))) }
+  const train = (protocol === 'tcp' || protocol === 'udp') && below(4) === 0 ? pick([20, 50, 300]) : undefined
+  return { payload: Buffer.from(word(below(12)) + gap + word(below(40))), train }
 }
 
 interface Sent extends ModelPacket {
@@ -120,7 +121,7 @@ function randomPacket(conversation: Conversation): Sent {
   const said = protocol === 'icmp' && family === 6 ? 'icmpv6' : protocol
   if (content.payload.length > 24 && below(10) === 0) {
     const later = fragments(frame, 24).at(-1)!
-    return { ...packet, protocol: said, sport, dport, flow: undefined, begins: false, later: true, bytes: later }
+    return { ...packet, protocol: said, sport, dport, flow: undefined, begins: false, later: true, train: undefined, bytes: later }
   }
   const ports = protocol === 'icmp' ? { sport: 0, dport: 0 } : { sport, dport }
   return { ...packet, protocol: said, ...ports, bytes: frame.bytes() }
@@ -157,8 +158,8 @@ function randomStitch(): boolean {
   return stitched
 }
 
-function send({ returns, sender, bytes }: Sent): Omit<Expected, 'found'> {
-  const { went, port, counted } = tested.send(bytes, { port: returns ? 'matched' : sender })
+function send({ returns, sender, bytes, train }: Sent): Omit<Expected, 'found'> {
+  const { went, port, counted } = tested.send(bytes, { port: returns ? 'matched' : sender, gso_size: train })
   // In a test run a copy has no device to go to.
   const { no_room: _, ...others } = counted
   return { way: went === 'port' ? (port as End) : (went as 'nowhere'), counted: others }

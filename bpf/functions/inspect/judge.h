@@ -64,24 +64,56 @@ static __always_inline __u32 rules_for(const struct search *search, const struct
 	return filter.active;
 }
 
-static __always_inline void search_all(struct __sk_buff *skb, struct scratch *memory,
-				       const struct search *search)
-{
-	const __u32 active = memory->walk.active;
+/* What is searched of a packet. */
+struct train {
+	struct __sk_buff *skb;
+	struct scratch *memory;
+	const struct search *search;
+	__u32 size; /* of all payloads but the last */
+	__u32 left; /* bytes of those that have not been searched */
+};
 
+static long search_next(__u32 n, struct train *train)
+{
+	struct __sk_buff *skb = train->skb;
+	struct scratch *memory = train->memory;
+	const struct search *search = train->search;
+	const __u32 active = memory->walk.active, protocol = memory->packet.protocol;
+
+	memory->walk.length = train->left < train->size ? train->left : train->size;
 	if (search->exact.rules & active)
 		search_payload(skb, memory, search, &search->exact);
 	if (search->folded.rules & active)
 		search_payload(skb, memory, search, &search->folded);
-	if (search->dns.rules & active && memory->packet.protocol == IPPROTO_UDP)
+	if (search->dns.rules & active && protocol == IPPROTO_UDP)
 		search_question(skb, memory, search, 0);
-	if (search->dns.rules & active && memory->packet.protocol == IPPROTO_TCP)
+	if (search->dns.rules & active && protocol == IPPROTO_TCP)
 		search_question(skb, memory, search, 2); /* behind the message's length */
-	if (search->tls.rules & active && memory->packet.protocol == IPPROTO_TCP)
+	if (search->tls.rules & active && protocol == IPPROTO_TCP)
 		search_server_name(skb, memory, search);
+	memory->walk.start += train->size;
+	train->left -= train->size;
+	return 0;
 }
 
-/* What is found in the payload: an action, or PASS. */
+/*
+ * Searches the payload of a packet; of a train of datagrams that the kernel has yet to cut (GSO),
+ * that of each. A train of segments is one piece of its stream.
+ */
+static __always_inline void search_packet(struct __sk_buff *skb, struct scratch *memory,
+					  const struct search *search, __u32 length)
+{
+	struct train train = {skb, memory, search, .size = length, .left = length};
+	__u32 payloads = 1;
+
+	if (memory->packet.protocol == IPPROTO_UDP && skb->gso_size) {
+		train.size = skb->gso_size;
+		payloads = (length + train.size - 1) / train.size;
+	}
+	bpf_loop(payloads, search_next, &train, 0);
+}
+
+/* What is found in the packet: an action, or PASS. */
 static __always_inline int judge_payload(struct __sk_buff *skb, struct scratch *memory,
 					 const struct search *search, __u32 port)
 {
@@ -100,9 +132,8 @@ static __always_inline int judge_payload(struct __sk_buff *skb, struct scratch *
 	walk->active = active;
 	walk->bytes = skb->len;
 	walk->start = packet->payload;
-	walk->length = length;
 	walk->verdict = NOTHING;
-	search_all(skb, memory, search);
+	search_packet(skb, memory, search, length);
 	if (walk->verdict != NOTHING)
 		count(INSPECT_MATCHED);
 	return walk->verdict;
