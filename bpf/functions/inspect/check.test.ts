@@ -24,12 +24,15 @@ describe('a pattern is refused', () => {
     ['of half a byte', { hex: '0d 0' }, '.hex', /pairs of hexadecimal digits/],
     ['that is too long', { text: 'x'.repeat(129) }, '.text', /129 bytes, of which 128 fit/],
     ['that is too long for its characters are', { text: 'ö'.repeat(65) }, '.text', /130 bytes/],
+    ['of too many bytes', { hex: '61 '.repeat(129) }, '.hex', /129 bytes, of which 128 fit/],
+    ['of more digits than any has', { hex: '61'.repeat(300) }, '.hex', /512/],
     ['of bytes without case', { hex: '61', ignore_case: true }, '.ignore_case', /no case/],
     ['behind the depth', { text: 'ab', offset: 1499 }, '.offset', /behind the first 1500/],
     ['that does not fit its window', { text: 'abc', within: 2 }, '.within', /3 bytes, more than the 2/],
     ['whose offset no packet has', { text: 'a', offset: 70_000 }, '.offset', /65534/],
     ['of a name that is none', { dns_name: 'a..example' }, '.dns_name', /not a DNS name/],
     ['of a name with a label that is too long', { tls_name: `${'x'.repeat(64)}.example` }, '.tls_name', /not a DNS name/],
+    ['of a name that is too long', { dns_name: `${'label.'.repeat(41)}examples.` }, '.dns_name', /254 characters, of which 253 fit/],
     ['of a name at an offset', { dns_name: 'a.example', offset: 2 }, '.offset', /where its protocol has it/],
     ['of a name within a window', { tls_name: 'a.example', within: 20 }, '.within', /where its protocol has it/],
     ['of DNS in a protocol that does not carry it', { rule: 'voice', dns_name: 'a.example' }, '.rule', /sctp, which does not carry/]
@@ -74,6 +77,11 @@ describe('a pattern under two rules with different verdicts', () => {
     const other = (more: object) => problemsOf({ ...patterns, two: { ...patterns.two, ...more } }, rules({}, {}))
     expect([{ offset: 1 }, { within: 9 }, { ignore_case: true }, { text: undefined, hex: '6576696d' }].map(other)).toEqual([[], [], [], []])
   })
+})
+
+test('rules are refused of which there are too many', () => {
+  const many = Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`r${n}`, { action: 'drop' }]))
+  expect(problemsOf({}, many)).toMatchObject([{ path: 'rules', message: expect.stringMatching(/33 entries are too many/) }])
 })
 
 describe('patterns are refused', () => {

@@ -56,7 +56,9 @@ function checkName(pattern: Pattern, rule: Rule): Problem[] {
   const form = formOf(pattern)
   const name = pattern[form]!
   const problems: Problem[] = []
-  if (!NAME.test(name) || name.length > NAME_MAX)
+  const { length } = name.replace(/\.$/, '')
+  if (length > NAME_MAX) problems.push({ path: form, message: `the name has ${length} characters, of which ${NAME_MAX} fit into DNS` })
+  else if (!NAME.test(name))
     problems.push({
       path: form,
       message: `${JSON.stringify(name)} is not a DNS name`,

@@ -20,7 +20,7 @@ export const inspect = defineFunction('inspect', {
     }),
     patterns: table({ doc: 'What is looked for.', max: 1024, fields: patternFields }),
     depth: u32({
-      doc: 'How many bytes of a payload are looked at. A train of segments that the kernel has not cut yet is one payload.',
+      doc: 'How many bytes of a payload are looked at. A train of TCP segments that the kernel has not cut yet is one payload.',
       default: 1500,
       min: 1,
       max: 65_535,
