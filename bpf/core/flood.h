@@ -47,3 +47,20 @@ static __always_inline void copy_to(struct __sk_buff *skb, const struct host *se
 		break;
 	}
 }
+
+/*
+ * Sends a copy out of one of this function's ports; the packet keeps its mark. False: nothing is
+ * stitched there.
+ */
+static __always_inline bool send_copy(struct __sk_buff *skb, __u32 port)
+{
+	union attachment to = stitch_at(port);
+	const struct host *self = lookup_host();
+	__u32 mark = skb->mark;
+
+	if (!self || to.kind == ATTACHED_NOTHING)
+		return false;
+	copy_to(skb, self, to);
+	skb->mark = mark;
+	return true;
+}

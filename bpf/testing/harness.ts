@@ -3,7 +3,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import type { BpfMap, TestResult } from '@inkev/native'
+import type { BpfMap, Netns, TestResult } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
 import { noteCounted } from './counted'
@@ -49,6 +49,8 @@ export interface Arrival {
   decapsulated?: boolean
   /** False: as from a sender on this host, which no device has summed up. For functions whose helpers tell by where a packet runs whether to keep that sum, which a test run is not. */
   summed?: boolean
+  /** Where its copies find devices; the namespace of this process if left out. */
+  netns?: Netns
 }
 
 export interface Outcome extends Context {
@@ -154,7 +156,7 @@ class Tested implements TestedFunction {
     const { summed = SUMS, decapsulated } = arrival
     const start = decapsulated ? 'decapsulated' : summed ? 'summed' : undefined
     const entry = start ? this.starter.program(start) : this.instance.entry
-    const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed })
+    const run = entry.testRun({ data: bytesOf(frame), context: this.contextOf(arrival), summed, netns: arrival.netns })
     const data = start ? run.data.subarray(0, run.data.length - decodePriority(run.context)) : run.data
     this.counted = this.instance.rawCounters()
     const counted = this.instance.countedSince(before, this.counted)

@@ -6,21 +6,6 @@
 #include "flood.h"
 #include "judge.h"
 
-/* Sends a copy out of `matched`. */
-static __always_inline void mirror(struct __sk_buff *skb)
-{
-	union attachment to = stitch_at(INSPECT_PORT_MATCHED);
-	const struct host *self = lookup_host();
-
-	if (!self || to.kind == ATTACHED_NOTHING) {
-		count(CORE_UNSTITCHED);
-		return;
-	}
-	copy_to(skb, self, to);
-	skb->mark = 0;
-	count(INSPECT_MIRRORED);
-}
-
 INKEV_FUNCTION(inspect, skb)
 {
 	__u32 port = arrived_at(skb);
@@ -39,7 +24,7 @@ INKEV_FUNCTION(inspect, skb)
 		count(INSPECT_DIVERTED);
 		return forward(skb, INSPECT_PORT_MATCHED);
 	case INSPECT_RULES_ACTION_MIRROR:
-		mirror(skb);
+		count(send_copy(skb, INSPECT_PORT_MATCHED) ? INSPECT_MIRRORED : CORE_UNSTITCHED);
 		break;
 	}
 	return pass_through(skb, port & 1);

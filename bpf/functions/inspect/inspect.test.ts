@@ -247,8 +247,9 @@ describe('what leaves by `matched`', () => {
 
   test('is a copy, and the packet passes', async () => {
     await load({ copies: { action: 'mirror' } }, { evil: { rule: 'copies', text: 'evil' } })
-    stitch(2, 'ATTACHED_WORKLOAD')
-    expect(tested.send(tcp('evil'))).toMatchObject({ went: 'port', port: 'outside', counted: { matched: 1, mirrored: 1 } })
+    stitch(2, 'ATTACHED_DEVICE')
+    const outcome = tested.send(tcp('evil'), { mark: 7 })
+    expect(outcome).toMatchObject({ went: 'port', port: 'outside', mark: 7, counted: { matched: 1, mirrored: 1 } })
   })
 
   test('is nothing where a copy has nowhere to go: the packet passes', async () => {

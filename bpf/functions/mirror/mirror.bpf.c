@@ -62,22 +62,16 @@ static __noinline bool is_chosen(struct __sk_buff *skb, __u32 port)
 	       has_chosen_headers(config, &packet, port);
 }
 
-static __noinline int send_copy(struct __sk_buff *skb, __u32 port)
+static __noinline int copy(struct __sk_buff *skb, __u32 port)
 {
 	const struct mirror_config *config = lookup_config();
-	union attachment to = stitch_at(MIRROR_PORT_COPY);
-	const struct host *self = lookup_host();
-	__u32 mark = skb->mark;
 
 	if (config && config->to == MIRROR_TO_CAPTURE) {
 		count(MIRROR_CHOSEN);
 		return write_down(skb, port, config->snap_length);
 	}
-	if (!self || to.kind == ATTACHED_NOTHING)
-		return 0;
-	count(MIRROR_CHOSEN);
-	copy_to(skb, self, to);
-	skb->mark = mark;
+	if (send_copy(skb, MIRROR_PORT_COPY))
+		count(MIRROR_CHOSEN);
 	return 0;
 }
 
@@ -97,7 +91,7 @@ INKEV_FUNCTION(mirror, skb)
 	port &= 1;
 	if (is_on(config) && (config->one_in <= 1 || bpf_get_prandom_u32() % config->one_in == 0) &&
 	    is_chosen(skb, port))
-		send_copy(skb, port);
+		copy(skb, port);
 	return pass_through(skb, port);
 }
 
