@@ -29,6 +29,8 @@ const PACKAGES = [
   'nftables',
   'pkg-config',
   'procps',
+  'tcpdump',
+  'tshark',
   'udhcpc',
   'util-linux'
 ]

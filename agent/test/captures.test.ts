@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /v1/captures/<function> of a real agent with real packets: what listeners get is read by a strict reader and by tcpdump.
+// GET /v1/captures/<function> of a real agent with real packets: what listeners get is read by a strict reader and by tshark, which is Wireshark's own engine.
 
-import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
@@ -9,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { Lab } from '@inkev/acceptance/lab/lab'
-import { until } from '@inkev/acceptance/lab/process'
+import { RunningProgram, run, until } from '@inkev/acceptance/lab/process'
+import { throughput } from '@inkev/acceptance/lab/traffic'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { packetsLost, port, put, remove, web } from './client'
 import { type ReadCapture, readPcapng } from './pcapng'
@@ -106,6 +106,26 @@ const pings = [
   ['tap.outside', 0]
 ]
 
+const ETHERNET = 14
+
+/** Shows fields of each packet, and of all whatever is malformed or whose checksum is wrong. */
+function tshark(...fields: string[]): string[] {
+  const shown = [...fields, '_ws.malformed'].flatMap(field => ['-e', field])
+  return ['tshark', '-n', '-T', 'fields', '-E', 'separator=,', ...shown]
+}
+
+/** What Wireshark sees in a file. */
+async function dissected(file: Buffer, ...fields: string[]): Promise<string[][]> {
+  const path = join(folder, 'capture.pcapng')
+  writeFileSync(path, file)
+  const lines = (await run([...tshark(...fields), '-r', path]))
+    .trim()
+    .split('\n')
+    .map(line => line.split(','))
+  expect(lines.filter(line => line.at(-1) !== '')).toEqual([])
+  return lines.map(line => line.slice(0, -1))
+}
+
 describe('a capture', () => {
   test('has the packets of both ports with their times, and ends with what became of them', async () => {
     const started = BigInt(Date.now()) * 1_000_000n
@@ -125,12 +145,34 @@ describe('a capture', () => {
     expect(interfaces[0]!.statistics).toEqual(counted)
     expect(interfaces[2]!.statistics).toMatchObject({ received: 0n })
 
-    const path = join(folder, 'whole.pcapng')
-    writeFileSync(path, capture.file)
-    const lines = execFileSync('tcpdump', ['-nr', path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-      .trim()
-      .split('\n')
-    expect(lines.map(line => /ICMP echo (request|reply)/.exec(line)?.[1])).toEqual(['request', 'reply', 'request', 'reply'])
+    expect(await dissected(capture.file, 'frame.interface_name', 'frame.time_epoch', 'icmp.type')).toEqual(
+      packets.map(({ interface: name, time, bytes }) => [name, `${time / 1_000_000_000n}.${`${time}`.slice(-9)}`, `${bytes[34]}`])
+    )
+  })
+
+  test('is shown by tshark as it comes', async () => {
+    const stream = `curl -sN --unix-socket ${host.socket} http://localhost/v1/captures/tap`
+    const shown = new RunningProgram(['sh', '-c', `${stream} | ${tshark('frame.interface_name', 'icmp.type').join(' ')} -l -i -`], {
+      limit: 30_000
+    })
+    try {
+      await shown.says('Capturing on')
+      expect(await ping('10.0.1.12', 1)).toBe(0)
+      await shown.says('tap.inside,8,\ntap.outside,0,\n', 5_000)
+    } finally {
+      await shown.stop('SIGKILL')
+    }
+  })
+
+  test('has a train of segments as one packet, cut at 65,535 bytes', async () => {
+    await put(host, 'functions/tap', { mirror: { to: 'capture', protocol: 'tcp', direction: 'egress' } })
+    const listener = (await listen('?packets=200')).hear()
+    expect(await throughput(host.workload('web1'), host.workload('web2'), '10.0.1.12', 1)).toBeGreaterThan(0)
+    const { file, packets } = await listener.whole()
+    expect(Math.max(...packets.map(({ length }) => length))).toBeGreaterThan(32_000)
+    for (const { length, bytes } of packets) expect(bytes.length).toBe(Math.min(length, 65_535))
+    const whole = await dissected(file, 'frame.len', 'ip.len')
+    expect(whole).toEqual(packets.map(({ length }) => [`${length}`, `${length - ETHERNET}`]))
   })
 
   test('has as much of each packet as was asked for, and its whole length', async () => {
