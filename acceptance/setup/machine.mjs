@@ -15,6 +15,7 @@ const PACKAGES = [
   'clang-19',
   'clang-format-19',
   'curl',
+  'ethtool',
   'g++',
   'iperf3',
   'iproute2',

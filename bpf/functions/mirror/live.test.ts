@@ -4,9 +4,10 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import type { Host } from '../../testing/host'
 import type { Instance } from '../../testing/instance'
+import { runIn } from '../../testing/namespaces'
 import { parse } from '../../testing/parse'
 import { bulk } from '../../testing/traffic'
-import { twoHosts } from '../../testing/underlay'
+import { twoHosts, UPLINK } from '../../testing/underlay'
 import type { Workload } from '../../testing/workload'
 import { mirror } from './mirror'
 
@@ -71,4 +72,20 @@ test('bulk TCP that is copied arrives whole, and most of it reaches the collecto
   expect(await bulk(watched.name, other.name, other.ips[0]!, { megabytes: 4 })).toBeGreaterThan(0)
   const bytes = (await collector.wire.captured()).reduce((sum, { length }) => sum + length, 0)
   expect(bytes).toBeGreaterThan(2 << 20)
+})
+
+test('where no device sums packets up or cuts trains, every copy arrives as packets with right checksums', async () => {
+  tap.apply({})
+  runIn(hosts[0].name, 'ethtool', '-K', UPLINK, 'tx', 'off', 'gso', 'off')
+  await collector.wire.captured()
+  for (const address of other.ips) {
+    expect(watched.ping(address, { count: 1 })).toBe(1)
+    for (const options of [{}, { datagrams: 999 }]) await bulk(watched.name, other.name, address, { megabytes: 1, ...options })
+  }
+  const copies = await collector.wire.captured()
+  expect(copies.filter(({ gso_size, length }) => gso_size > 0 || length > 1464)).toEqual([])
+  const read = copies.map(({ bytes }) => parse(bytes))
+  for (const { mac } of [watched, other])
+    for (const header of ['icmp', 'icmpv6', 'tcp', 'udp'] as const)
+      expect(read.some(copy => copy[header] && copy.eth.src === mac)).toBe(true)
 })
