@@ -57,6 +57,14 @@ async function balancer(scope: Scope): Promise<Scenario> {
 
 const policer = nftables(chain('forward', 'filter', 'filter', `limit rate over ${POLICED_RATE * 125} mbytes/second burst 250 mbytes drop`))
 
+/** The kernel's own token bucket, as a queue before either end. */
+async function bucket(scope: Scope): Promise<Scenario> {
+  const scenario = await routed(scope)
+  for (const device of ['inner', 'outer'])
+    await scenario.router.each(`tc qdisc add dev ${device} root tbf rate ${POLICED_RATE}gbit burst 250mb limit 500mb`)
+  return scenario
+}
+
 /** Known connections first, as everybody writes it; then one lookup. */
 function set(count: number): Builder {
   return nftables(
@@ -106,6 +114,7 @@ export function kindReferences(inspector: string): Record<string, Builder> {
     [PEER.masquerade]: masquerade,
     [PEER.balancer]: balancer,
     [PEER.policer]: policer,
+    [PEER.bucket]: bucket,
     [PEER.queue]: queue(inspector),
     [PEER.proxy]: proxy(inspector),
     ...Object.fromEntries(filters)

@@ -47,6 +47,7 @@ export const PEER = {
   masquerade: 'nftables masquerade',
   balancer: 'nftables DNAT by a map',
   policer: 'nftables limit',
+  bucket: 'tbf on both sides',
   queue: 'nfqueue program',
   proxy: 'user-space proxy',
   set: (count: number) => `nftables set of ${count}`,
@@ -70,6 +71,7 @@ export const COMPARISONS: Comparison[] = [
   beside(OWN_KIND.nat, PEER.masquerade, NFTABLES),
   beside(OWN_KIND.balancer, PEER.balancer, NFTABLES),
   beside(OWN_KIND.policer, PEER.policer, NFTABLES),
+  beside(OWN_KIND.policer, PEER.bucket),
   beside(OWN_KIND.inspect, PEER.queue, { overhead: 1 / 5 }),
   beside(OWN_KIND.inspect, PEER.proxy, { overhead: 1 / 5 }),
   ...RULE_COUNTS.flatMap(count => [beside(firewall(count), PEER.set(count), NFTABLES), beside(firewall(count), PEER.list(count))])

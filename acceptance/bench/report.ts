@@ -153,7 +153,7 @@ interleaved round by round in one run; rates are medians, ratios are medians of 
 *Overhead* is the time per transaction beyond that of the limit (bare veth, bare underlay). The *least overlay* is two eBPF programs that only
 open and close tunnels: no network, no firewall. Kinds of the catalogue are measured between two networks with a router, their references in a router namespace:
 overheads hold the routing of either side. *inspect* and the programs in user space look for the same patterns in the first 1,500 bytes of a payload. The kernel of this machine
-has no \`tc police\`: the policer is beside a \`limit\` of nftables. Sessions are opened and found again by BPF_PROG_TEST_RUN, each by a packet of UDP, on one CPU. A new connection takes the sockets of its ends several times what it takes any path, so
+has no \`tc police\`: the policer is beside a \`limit\` of nftables, and a \`tbf\` on either device of the router, which would delay rather than drop. Sessions are opened and found again by BPF_PROG_TEST_RUN, each by a packet of UDP, on one CPU. A new connection takes the sockets of its ends several times what it takes any path, so
 no path can be faster than *bare veth with sockets*: connections are *dialled* as well, by ends without sockets ([dial.c](../acceptance/bench/dial.c)). *Nothing but tail calls* is what the processor takes for a row of them. The references are built by
 [references.ts](../acceptance/bench/references.ts) and [kind-references.ts](../acceptance/bench/kind-references.ts).
 
