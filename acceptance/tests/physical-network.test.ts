@@ -73,6 +73,40 @@ describe('the example physical-network', () => {
     expect(body.steps.map(({ at }: { at: string }) => at)).toEqual(['ports/app1', 'networks/app', 'core/vlan'])
   })
 
+  test('traces what the tagged workload sends, in the network of each tag', async () => {
+    const traced = async (vlan: number, destination: string) => {
+      const packet = { ip: { destination }, icmp: {} }
+      return (await edge.request('POST', '/v1/trace', { from: { port: 'appliance', vlan }, packet })).body
+    }
+    expect(await traced(100, '10.0.1.11')).toMatchObject({
+      verdict: 'delivered',
+      to: 'ports/app1',
+      steps: [{ at: 'ports/appliance/100' }, {}, {}]
+    })
+    expect(
+      await edge.request('POST', '/v1/trace', { from: { port: 'appliance', vlan: 300 }, packet: { ip: { destination: '10.0.1.11' } } })
+    ).toMatchObject({
+      status: 404,
+      body: { error: { path: 'from.vlan' } }
+    })
+  })
+
+  test('traces what comes from the segment: to a workload, or for all, which the device keeps as well', async () => {
+    const traced = async (destination: string, mac?: string) => {
+      const ethernet = { source: '02:00:00:00:99:99', ...(mac && { destination: mac }) }
+      const packet = { ethernet, ip: { source: ROUTER[0], destination }, icmp: {} }
+      return (await edge.request('POST', '/v1/trace', { from: { segment: 'wan' }, packet })).body
+    }
+    expect(await traced('203.0.113.100')).toMatchObject({
+      verdict: 'delivered',
+      to: 'ports/appliance/200',
+      steps: [{ at: 'segments/wan' }, {}, {}]
+    })
+    const forAll = await traced('203.0.113.255', 'ff:ff:ff:ff:ff:ff')
+    expect(forAll.steps).toContainEqual(expect.objectContaining({ at: 'core/vlan', verdict: 'delivered', to: 'ports/appliance/200' }))
+    expect(forAll.verdict).toBe('kernel')
+  })
+
   test('leaves the device to its host: its own addresses work on', async () => {
     await outside.run(['ip', 'addr', 'add', '198.51.100.2/24', 'dev', 'trunk'])
     await edge.run(['ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'eth1'])

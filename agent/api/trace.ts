@@ -28,7 +28,21 @@ export const packet = group(
           destination: ip({ doc: 'Its version is that of the packet.', example: '10.0.2.11' }),
           ttl: u32({ doc: 'TTL or hop limit.', default: 64, max: 255 }),
           tos: u32({ doc: 'Type of service, or traffic class.', default: 0, max: 255 }),
-          dont_fragment: bool({ doc: 'Whether no router may cut it; of IPv4.', default: true })
+          dont_fragment: bool({ doc: 'Whether no router may cut it; of IPv4.', default: true }),
+          fragment: optional(
+            group(
+              {
+                identification: u32({ doc: 'What all fragments of the packet have in common; 16 bits of it in IPv4.', default: 1 }),
+                offset: u32({
+                  doc: 'Where it begins, in bytes. Behind 0, tcp, udp or icmp only says the protocol.',
+                  default: 0,
+                  max: 65_528
+                }),
+                more_fragments: bool({ doc: 'Whether others follow.', default: true })
+              },
+              { doc: 'The packet is one of several fragments.' }
+            )
+          )
         },
         { doc: 'IPv4 or IPv6. Give ip or arp.' }
       )
@@ -83,10 +97,14 @@ export const traceRequest = group({
   from: group(
     {
       port: optional(name({ doc: 'A workload port of this host.', example: 'web1' })),
+      vlan: optional(
+        u32({ doc: 'With `port`: the tag that the workload puts on the packet, one of `vlans` of the port.', min: 1, max: 4094 })
+      ),
+      segment: optional(name({ doc: 'A network: the packet comes from its physical segment at this host, with the tag of the segment.' })),
       host: optional(name({ doc: 'Another host: the packet comes from there, in `network`.' })),
       network: optional(name({ doc: 'With `host`: the network in whose tunnel it comes.' }))
     },
-    { doc: 'Where the packet comes from: port, or host and network.' }
+    { doc: 'Where the packet comes from: port, segment, or host and network.' }
   ),
   packet
 })

@@ -110,6 +110,12 @@ describe('a packet to another network', () => {
     expect(step(refused, 'functions/gateway').changed).toMatchObject({ 'ipv6.hop_limit': '64 -> 63' })
   })
 
+  test.each(['10.0.2.11', 'fd00:2::11'])('as a fragment is judged by the first one of its packet (%s)', async destination => {
+    const piece = (fragment: object) => trace({ ip: { destination, fragment }, tcp: { destination_port: 5432 }, payload_length: 24 })
+    expect(await piece({})).toMatchObject({ verdict: 'delivered', to: 'ports/db1' })
+    expect(await piece({ offset: 48, more_fragments: false })).toMatchObject({ verdict: 'dropped', reason: 'fragment' })
+  })
+
   test('whose time is over is answered by the router', async () => {
     const told = await trace({ ip: { destination: '10.0.2.11', ttl: 1 }, icmp: {} })
     expect(told).toMatchObject({ verdict: 'delivered', to: 'ports/web1' })
@@ -204,6 +210,8 @@ describe('what cannot be traced', () => {
       'packet.segment_size'
     ],
     [{ ip: { destination: '10.0.1.12' }, udp, payload_length: 500, segment_size: 500 }, 422, 'INKEV_ERR_SCHEMA', 'packet.segment_size'],
+    [{ ip: { destination: '10.0.1.12', fragment: { offset: 5 } }, udp }, 422, 'INKEV_ERR_SCHEMA', 'packet.ip.fragment.offset'],
+    [{ ip: { destination: '10.0.1.12', fragment: { more_fragments: false } }, udp }, 422, 'INKEV_ERR_SCHEMA', 'packet.ip.fragment'],
     [{ arp: { target_ip: 'fd00:1::1' } }, 422, 'INKEV_ERR_SCHEMA', 'packet.arp.target_ip']
   ])('%j is refused', async (packet, status, code, path) => {
     expect(await edge1.request('POST', '/v1/trace', { from: { port: 'web1' }, packet })).toMatchObject({

@@ -66,6 +66,8 @@ export interface Program {
   key: string
   kind: Pick<FunctionKind, 'kind' | 'object'>
   id: number
+  /** Another of the object's programs than its main one. */
+  main?: string
 }
 
 /** What is copied. */
@@ -116,6 +118,13 @@ export class Shadow {
     return run
   }
 
+  /** A packet comes in from the segment that is a workload's, its tag taken off. */
+  async runSegment(vlan: Program, workload: number, sent: Pick<Packet, 'bytes' | 'gso_size'>): Promise<Run> {
+    await this.object(vlan)
+    this.put('vlan_ids', [{ key: { ifindex: DEVICE, tag: 0 }, value: workload }])
+    return this.run({ ...vlan, main: 'segment' }, { ...sent, cb: [0, 0, 0, 0, 0], mark: 0 })
+  }
+
   /** To other hosts: the routes and neighbours that count are those of the host's own namespace. Nothing but these is looked at there. */
   async runOverlay(overlay: Program, packet: Packet): Promise<Run> {
     await this.object(overlay)
@@ -131,7 +140,7 @@ export class Shadow {
     const before = new Map(watched.map(name => [name, readEntries(object.maps.get(name)!)]))
     const counters = this.counters(program, object)
     this.forgetCopies()
-    const { verdict, data, context } = object.programs.get(this.objects.of(program.kind).main)!.testRun({
+    const { verdict, data, context } = object.programs.get(program.main ?? this.objects.of(program.kind).main)!.testRun({
       data: bytes,
       context: encodeContext({ cb, mark, gso_size, gso_segs: gso_size && Math.ceil(bytes.length / gso_size) }),
       ...(!onHost && { netns: this.netns })
@@ -201,7 +210,7 @@ export class Shadow {
 
   /** As a shadow wants it: no device is that of a workload. */
   private shadowed(name: string): Entry[] {
-    if (name === 'workload_ids') return []
+    if (name === 'workload_ids' || name === 'vlan_ids') return []
     return this.actual(name).map(({ key, value }) => {
       if (name === 'workloads') return { key, value: withExit(value) }
       return name === 'host' ? { key, value: { ...(value as object), replica: DEVICE, vxlan: DEVICE } } : { key, value }

@@ -34,9 +34,16 @@ function requireSound({ ip, arp, tcp, udp, icmp, segment_size, payload_length }:
   const transports = Object.entries({ tcp, udp, icmp }).filter(([, header]) => header)
   if (transports.length > 1) throw wrong('packet', `${transports.map(([name]) => name).join(' and ')} exclude each other`)
   if (arp && transports.length > 0) throw wrong(`packet.${transports[0]![0]}`, 'ARP has no transport header')
+  if (ip?.fragment) requireFragment(ip.fragment)
   if (segment_size === undefined) return
+  if (ip?.fragment) throw wrong('packet.segment_size', 'fragments are not sent as trains')
   if (!tcp && !udp) throw wrong('packet.segment_size', 'only TCP and UDP are sent as trains')
   if (segment_size >= payload_length) throw wrong('packet.segment_size', `a train has more payload (payload_length) than one segment`)
+}
+
+function requireFragment({ offset, more_fragments }: NonNullable<NonNullable<Described['ip']>['fragment']>): void {
+  if (offset % 8 !== 0) throw wrong('packet.ip.fragment.offset', 'fragments begin at multiples of 8 bytes')
+  if (offset === 0 && !more_fragments) throw wrong('packet.ip.fragment', 'one that begins at 0 and that no other follows is a whole packet')
 }
 
 function arpFrame({ ethernet }: Described, arp: NonNullable<Described['arp']>, origin: Origin): Frame {
@@ -51,7 +58,7 @@ function arpFrame({ ethernet }: Described, arp: NonNullable<Described['arp']>, o
 }
 
 function ipFrame({ ethernet, tcp, udp, icmp }: Described, ip: NonNullable<Described['ip']>, origin: Origin): Frame {
-  const { destination, ttl, tos, dont_fragment } = ip
+  const { destination } = ip
   const isV6 = isIPv6(destination)
   const source = ip.source ?? ownAddress(origin, isV6, 'packet.ip.source')
   if (isIPv6(source) !== isV6) throw wrong('packet.ip.source', `${source} and ${destination} are of two IP versions`)
@@ -60,13 +67,23 @@ function ipFrame({ ethernet, tcp, udp, icmp }: Described, ip: NonNullable<Descri
     src: ethernet?.source ?? sourceMac(origin, source),
     dst: ethernet?.destination ?? destinationMac(origin, destination)
   })
-  const frame = isV6 ? link.ipv6({ ...ends, hop_limit: ttl, traffic_class: tos }) : link.ipv4({ ...ends, ttl, tos, df: dont_fragment })
+  if (ip.fragment?.offset) return ipHeaders(link, ends, ip, tcp ? 6 : udp ? 17 : icmp ? (isV6 ? 58 : 1) : undefined)
+  const frame = ipHeaders(link, ends, ip)
   if (tcp) return frame.tcp({ ...portsOf(tcp), flags: flagsOf(tcp.flags), seq: tcp.sequence, ack: tcp.acknowledgement })
   if (udp) return frame.udp(portsOf(udp))
   if (!icmp) return frame
   const { type, code, identifier: id, sequence: seq } = icmp
   const fields = { code, id, seq, ...(type !== undefined && { type }) }
   return isV6 ? frame.icmpv6(fields) : frame.icmp(fields)
+}
+
+/** `protocol`: of a later fragment, behind whose headers no transport's comes. */
+function ipHeaders(link: Frame, ends: { src: string; dst: string }, ip: NonNullable<Described['ip']>, protocol?: number): Frame {
+  const { ttl, tos, dont_fragment: df, fragment } = ip
+  const { identification: id = 0, offset, more_fragments: mf } = fragment ?? {}
+  if (!isIPv6(ends.dst)) return link.ipv4({ ...ends, ttl, tos, ...(fragment ? { id: id & 0xffff, offset, mf, protocol } : { df }) })
+  const frame = link.ipv6({ ...ends, hop_limit: ttl, traffic_class: tos })
+  return fragment ? frame.fragment({ id, offset, mf, next: protocol }) : frame
 }
 
 function portsOf({ source_port, destination_port }: NonNullable<Described['udp']>) {

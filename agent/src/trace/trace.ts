@@ -50,6 +50,16 @@ export class Trace {
     return this.follow(outcome)
   }
 
+  /** From the physical segment that is a workload's, by its number. */
+  async fromSegment(workload: number, sent: Described): Promise<TraceAnswer> {
+    const run = await this.shadow.runSegment(this.names.road('vlan'), workload, sent)
+    const outcome = await this.outcomeOf(run, {})
+    const at = this.names.workload(workload)
+    this.tell({ copy: 0, at, ...toldOf(run, {}, sent.bytes) }, outcome)
+    this.takeCopies(at, { ...sent, cb: [], mark: 0 }, run)
+    return this.follow(outcome)
+  }
+
   /** From the tunnel of another host, by its number, into a network. The program that opens tunnels is not run: it has no choice. */
   async fromHost(peer: number, { instance, port }: Place, sent: Described): Promise<TraceAnswer> {
     const packet = { ...sent, cb: [((instance << 16) | port) >>> 0, 1 << 8, 0, peer, 0], mark: 0 }
@@ -87,7 +97,6 @@ export class Trace {
     const { key, kind } = instance
     const labels = this.labels(key) ?? {}
     const run = await this.shadow.run(this.names.program(instance), packet, Object.keys(labels))
-    requireWhole(key, packet, run)
     const outcome = await this.outcomeOf(run, kind.counters)
     const port_out = this.portOut(instance, outcome)
     this.tell(
@@ -99,7 +108,7 @@ export class Trace {
       },
       outcome
     )
-    this.takeCopies(key, run)
+    this.takeCopies(key, packet, run)
     return outcome
   }
 
@@ -126,7 +135,9 @@ export class Trace {
     return outcome
   }
 
-  private takeCopies(at: string, { copies, missing }: Run): void {
+  private takeCopies(at: string, from: Packet, run: Run): void {
+    requireWhole(at, from, run)
+    const { copies, missing } = run
     if (missing > 0) this.truncated = true
     for (const made of copies) this.waiting.push({ at, copy: ++this.copies, made })
   }

@@ -8,7 +8,7 @@ import type { Kernel } from '../kernel/kernel'
 import { inWords, resourceKey } from '../model/desired'
 import type { Graph, Instance } from '../model/graph'
 import { type Numbers, Situation } from '../model/surroundings'
-import { OVERLAY, type Workload } from '../model/workloads'
+import { OVERLAY, segmentKey, type Workload } from '../model/workloads'
 import { numbersOf } from '../numbers'
 import type { Reconciler } from '../reconcile'
 import type { Ids } from '../store/ids'
@@ -17,7 +17,7 @@ import { Names, type Place } from './names'
 import { Trace } from './trace'
 
 /** Where a packet comes in, by the numbers of the kernel, and what is known there. */
-type Start = { origin: Origin } & ({ workload: number } | { peer: number; place: Place })
+type Start = { origin: Origin } & ({ workload: number } | { segment: number } | { peer: number; place: Place })
 
 export class Tracer {
   private last: Promise<unknown> = Promise.resolve()
@@ -51,23 +51,43 @@ export class Tracer {
     const sent = { bytes: frameOf(packet, start.origin), gso_size: packet.segment_size ?? 0 }
     return this.kernel.inShadow(shadow => {
       const trace = new Trace(shadow, new Names(graph, numbers), key => this.reconciler.labels(key))
+      if ('segment' in start) return trace.fromSegment(start.segment, sent)
       return 'workload' in start ? trace.fromWorkload(start.workload, sent) : trace.fromHost(start.peer, start.place, sent)
     })
   }
 
-  private startOf({ port, host, network }: TraceRequest['from'], graph: Graph, numbers: Numbers): Start {
-    if (port !== undefined && host === undefined && network === undefined) return this.startAtPort(port, graph, numbers)
-    if (port === undefined && host !== undefined && network !== undefined) return startAtHost(host, network, graph, numbers)
-    throw new InkevError('INKEV_ERR_SCHEMA', 'from: give port, or host and network', 'from')
+  private startOf(from: TraceRequest['from'], graph: Graph, numbers: Numbers): Start {
+    const { port, vlan, segment, host, network } = from
+    const given = Object.keys(from).toSorted().join()
+    if (given === 'port' || given === 'port,vlan') return this.startAtPort(port!, vlan, graph, numbers)
+    if (given === 'segment') return this.startAtSegment(segment!, graph, numbers)
+    if (given === 'host,network') return startAtHost(host!, network!, graph, numbers)
+    throw new InkevError('INKEV_ERR_SCHEMA', 'from: give port, port and vlan, segment, or host and network', 'from')
   }
 
-  private startAtPort(name: string, graph: Graph, numbers: Numbers): Start {
+  private startAtPort(name: string, vlan: number | undefined, graph: Graph, numbers: Numbers): Start {
     const key = resourceKey('ports', name)
+    const workload = graph.workloads.get(vlan === undefined ? key : `${key}/${vlan}`)
+    this.requireActive(key, 'from.port')
+    if (!workload?.join)
+      throw vlan === undefined
+        ? notFound(`${inWords(key)} is not connected`, 'from.port')
+        : notFound(`${inWords(key)} has no tag ${vlan}`, 'from.vlan')
+    return { workload: numbers.workload(workload.key), origin: originOf(workload, graph, numbers) }
+  }
+
+  private startAtSegment(network: string, graph: Graph, numbers: Numbers): Start {
+    const key = segmentKey(network)
+    this.requireActive(resourceKey('networks', network), 'from.segment')
     const workload = graph.workloads.get(key)
+    if (!workload) throw notFound(`network ${network} has no segment at this host`, 'from.segment')
+    return { segment: numbers.workload(key), origin: originOf(workload, graph, numbers) }
+  }
+
+  private requireActive(key: string, path: string): void {
     const { state, reason } = this.reconciler.statuses.get(key) ?? {}
-    if (!workload?.join || state !== 'active')
-      throw notFound(`${inWords(key)} is not connected on this host${reason === undefined ? '' : `: ${reason}`}`, 'from.port')
-    return { workload: numbers.workload(key), origin: originOf(workload, graph, numbers) }
+    if (state !== 'active')
+      throw notFound(`${inWords(key)} is not connected on this host${reason === undefined ? '' : `: ${reason}`}`, path)
   }
 }
 
