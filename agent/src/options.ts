@@ -6,7 +6,7 @@ import { hostname } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NAME_PATTERN } from '@inkev/bpf/catalogue/fields'
-import { DEFAULT_POLICY, helperNumber, type ProgramPolicy, programPolicy } from '@inkev/bpf/catalogue/policy'
+import { DEFAULT_POLICY, helpersNamed, type ProgramPolicy, programPolicy } from '@inkev/bpf/catalogue/policy'
 import { validate } from '@inkev/bpf/catalogue/validate'
 import { InkevError } from '../api/errors'
 import { publicKey } from './model/signature'
@@ -168,7 +168,7 @@ function readPolicy(path: string): ProgramPolicy {
   const [problem] = problems
   if (problem) throw wrong(`${option} ${path}: ${problem.path || 'it'}: ${problem.message}`)
   const { helpers, keys } = value as ProgramPolicy
-  const stranger = helpers.findIndex(name => helperNumber(name) === undefined)
+  const stranger = helpers.findIndex(word => helpersNamed(word).length === 0)
   if (stranger >= 0)
     throw wrong(`${option} ${path}: helpers.${stranger}: inkev has no name ${helpers[stranger]}: give the number (enum bpf_func_id)`)
   const broken = keys.findIndex(key => !publicKey(key))

@@ -258,7 +258,7 @@ async function killWhilePacketsWait(): Promise<void> {
   const pid = host.agentPid!
   const isWaiting = () => existsSync(`/proc/${pid}/root/sys/fs/bpf/inkev/functions/limit/former`)
   while (!isWaiting()) await sleep(1)
-  await sleep(10)
+  await sleep(3)
   process.kill(pid, 'SIGSTOP')
   expect(isWaiting()).toBe(true)
   await host.stopAgent('SIGKILL')

@@ -80,6 +80,9 @@ export const HELPERS: Readonly<Record<string, number>> = {
   timer_cancel: 172
 }
 
+/** In a policy: all of them. */
+const ALL = 'default'
+
 /** What the operator of a host says of programs. It judges what is uploaded: what runs already runs on. */
 export const programPolicy = group(
   {
@@ -88,9 +91,9 @@ export const programPolicy = group(
     max_map_entries: u32({ doc: 'Most entries that each map of a program may have.', min: 1, max: 1 << 24, default: 1 << 20 }),
     map_types: list(choice(MAP_TYPES, { doc: 'Type.' }), { doc: 'Types that maps of a program may have.', default: [...MAP_TYPES] }),
     helpers: list(text({ doc: 'Helper.', maxLength: 40 }), {
-      doc: 'Helpers of the kernel that a program may call: names without bpf_, or numbers (enum bpf_func_id) of those that inkev has no name for.',
+      doc: 'Helpers of the kernel that a program may call: names without bpf_, numbers (enum bpf_func_id) of those that inkev has no name for, or default for all that it has a name for.',
       max: 256,
-      default: Object.keys(HELPERS)
+      default: [ALL]
     }),
     keys: list(text({ doc: 'Public key.', maxLength: 120 }), {
       doc: 'Ed25519 public keys (SubjectPublicKeyInfo, base64: the line within a PEM file), by one of which every program must be signed; none: programs need no signature.',
@@ -105,9 +108,11 @@ export type ProgramPolicy = Static<typeof programPolicy>
 /** Where the operator says nothing. */
 export const DEFAULT_POLICY = validate(programPolicy, {}).value as ProgramPolicy
 
-/** The number of a helper as a policy names it; undefined where the name says nothing to inkev. */
-export function helperNumber(name: string): number | undefined {
-  return HELPERS[name] ?? (/^[0-9]{1,4}$/.test(name) ? Number(name) : undefined)
+/** The numbers of the helpers that a word of a policy stands for; none where it says nothing to inkev. */
+export function helpersNamed(word: string): number[] {
+  if (word === ALL) return Object.values(HELPERS)
+  if (/^[0-9]{1,4}$/.test(word)) return [Number(word)]
+  return Object.hasOwn(HELPERS, word) ? [HELPERS[word]!] : []
 }
 
 /** Why the policy does not allow what a program is made of, as a sentence; undefined where it does. */
@@ -119,7 +124,7 @@ export function policyFault(policy: ProgramPolicy, { elf, spec }: Pick<CodeObjec
       return `map ${name} is of a type (${type}) that the policy does not allow: ${map_types.join(', ') || 'none'} are`
     if (maxEntries > max_map_entries) return `map ${name} has ${maxEntries} entries: the policy allows 1 to ${max_map_entries}`
   }
-  const allowed = new Set(helpers.map(helperNumber))
+  const allowed = new Set(helpers.flatMap(helpersNamed))
   const called = [...callsOf(readElf(elf))].find(({ kind, number }) => kind === HELPER && !allowed.has(number))
   return called && `it calls the kernel's helper ${helperInWords(called.number)}, which the policy does not allow`
 }
