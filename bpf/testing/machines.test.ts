@@ -2,15 +2,18 @@
 // Virtual machines behind taps, which leave segmentation and checksums to the kernel: big packets arrive whole wherever they go, each piece with its checksum.
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { INSIDE, OUTSIDE } from '../core/graph'
+import { INSIDE, INSTANCE_OVERLAY, OUTSIDE } from '../core/graph'
 import { firewall } from '../functions/firewall/firewall'
 import { nat } from '../functions/nat/nat'
 import { router } from '../functions/router/router'
 import { Card, type Received } from './card'
 import { eth, type Frame } from './frame'
+import { SUMS } from './harness'
 import type { Host } from './host'
 import { configure, makeNamespace, removeNamespaces, runIn } from './namespaces'
 import type { Network } from './network'
+import { parse } from './parse'
+import { encodeContext } from './skb'
 import { twoHosts, UPLINK, VTEPS, VTEPS_IPV6 } from './underlay'
 import type { Workload } from './workload'
 
@@ -160,6 +163,17 @@ describe.each([
     sender.send(frame, 1472)
     if (vteps === VTEPS) expect(arrived(await receivers.farPlain.card.received(allOf))).toBe(LENGTH)
     else expect(await sender.received(packets => packets.length > 0)).toMatchObject([{ icmp: { type: 3, code: 4, mtu } }])
+  })
+
+  test('what a network card has summed up is right with the outer headers of a tunnel too', () => {
+    const [host] = hosts
+    const context = encodeContext({ cb: [INSTANCE_OVERLAY << 16, 0, 0, host.peer(vteps[1]!), near.vni], mark: 0, gso_size: 0 })
+    for (const flow of FLOWS) {
+      const frame = ipFrame(flow, SENDER, FAR_PLAIN)
+      const data = (flow.tcp ? frame.tcp() : frame.udp()).payload('odd').bytes()
+      const run = host.program('overlay').testRun({ data, context, netns: host.netns, summed: SUMS })
+      expect(parse(run.data).vxlan).toMatchObject({ vni: near.vni })
+    }
   })
 
   test.each(FLOWS)('$name crosses an uplink without offloads', async flow => {

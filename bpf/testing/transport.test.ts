@@ -4,15 +4,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { native } from '@inkev/native'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { INSIDE, INSTANCE_OVERLAY, OUTSIDE } from '../core/graph'
+import { INSIDE, OUTSIDE } from '../core/graph'
 import { eth } from './frame'
-import { SUMS } from './harness'
 import { Host } from './host'
 import { forwarder } from './kinds'
 import { configure, makeNamespace, removeNamespaces, runIn } from './namespaces'
 import type { Network } from './network'
 import { parse } from './parse'
-import { encodeContext } from './skb'
 import { bulk } from './traffic'
 import { join, joinNamespaces, twoHosts, UPLINK, VTEPS, VTEPS_IPV6 } from './underlay'
 import { Wire } from './wire'
@@ -132,21 +130,6 @@ describe('between two hosts', () => {
     for (const address of machine.ips) {
       expect(a.ping(address)).toBe(2)
       for (const reverse of [false, true]) expect(await bulk(a.name, machine.name, address, { reverse })).toBeGreaterThan(5e8)
-    }
-  })
-
-  test.each([
-    ['IPv4', VTEPS],
-    ['IPv6', VTEPS_IPV6]
-  ])('over %s, what a device has summed up is right with its outer headers too', async (_, vteps) => {
-    const [near, far] = await hostsWithNetwork(vteps)
-    const [a, c] = [await near.addWorkload('a', place(1)), await far.addWorkload('c', place(3))]
-    expect(a.ping(c.ips[0]!)).toBe(2)
-    const { host } = near
-    const context = encodeContext({ cb: [INSTANCE_OVERLAY << 16, 0, 0, host.peer(vteps[1]!), near.vni], mark: 0, gso_size: 0 })
-    for (const data of [eth().ipv4().tcp().payload('odd').bytes(), eth().ipv6().udp().payload('even').bytes()]) {
-      const outcome = host.program('overlay').testRun({ data, context, netns: host.netns, summed: SUMS })
-      expect(parse(outcome.data).vxlan).toMatchObject({ vni: near.vni })
     }
   })
 
