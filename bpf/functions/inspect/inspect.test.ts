@@ -342,6 +342,23 @@ describe('a change of patterns', () => {
     expect(hits(tested, { ...one, ...two })).toMatchObject({ keep: 4 })
   })
 
+  test('is seen by no packet before it is whole, and then by every one', async () => {
+    const rules = { bad: { action: 'drop' } }
+    const patterns = { keep: { rule: 'bad', text: 'keep' }, fresh: { rule: 'bad', text: 'fresh', ignore_case: true } }
+    await load(rules, { keep: patterns.keep, old: { rule: 'bad', text: 'old' } })
+    const now = () => ['keep', 'old', 'fresh'].map(text => found(tcp(text)))
+    const next = Number(tested.table('generation').get(0)) + 1
+    const { config } = validateConfig(inspect, { rules, patterns })
+    const { maps, commit } = inspect.image!(config as never, { generation: next } as never)
+    const puts = Object.entries(maps).flatMap(([map, entries]) => entries.map(entry => ({ map, ...entry })))
+    for (const { map, key, value } of puts) {
+      tested.table(map).put(key, value)
+      expect([map, key, now()]).toEqual([map, key, [true, true, false]])
+    }
+    for (const { key, value } of commit!.entries) tested.table(commit!.map).put(key, value)
+    expect(now()).toEqual([true, false, true])
+  })
+
   test('may leave none: all packets pass', async () => {
     await dropping({ evil: { text: 'evil' } })
     tested.apply({ rules: {}, patterns: {} })
