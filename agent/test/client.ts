@@ -2,8 +2,15 @@
 // What the tests on real hosts say to an agent, and what they ask of the workloads.
 
 import type { Answer, Host } from '@inkev/acceptance/lab/host'
+import type { Lab } from '@inkev/acceptance/lab/lab'
 import { until } from '@inkev/acceptance/lab/process'
 import { expect } from '@jest/globals'
+
+/** Of resources, users before what they use. */
+export const TYPES = ['stitches', 'ports', 'functions', 'programs', 'networks', 'peers', 'endpoints']
+
+/** What is put, and where. */
+export type Resource = [path: string, body: unknown]
 
 /** Puts a resource that must be accepted. */
 export async function put(host: Host, path: string, body: unknown): Promise<Answer> {
@@ -12,8 +19,20 @@ export async function put(host: Host, path: string, body: unknown): Promise<Answ
   return answer
 }
 
+/** Puts resources one after another. */
+export async function putAll(host: Host, resources: Resource[]): Promise<void> {
+  for (const [path, body] of resources) await put(host, path, body)
+}
+
 export async function remove(host: Host, ...paths: string[]): Promise<void> {
   for (const path of paths) expect([path, (await host.request('DELETE', `/v1/${path}`)).status]).toEqual([path, 204])
+}
+
+/** For afterEach: takes all off a host, by its agent, which may have died. */
+export async function removeAll(host: Host): Promise<void> {
+  if (host.agentPid === undefined) await host.startAgent()
+  for (const type of TYPES)
+    for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
 }
 
 export async function statusOf(host: Host, path: string): Promise<{ state: string; reason?: string }> {
@@ -54,4 +73,31 @@ export const gateway = {
 export function port(network: 'web' | 'db', netns: string, last: number): Record<string, unknown> {
   const number = network === 'web' ? 1 : 2
   return { network, netns, create_netns: true, ip_addresses: [`10.0.${number}.${last}`, `fd00:${number}::${last}`] }
+}
+
+/** Both networks with the router between them. */
+export const routed: Resource[] = [
+  ['networks/web', web],
+  ['networks/db', db],
+  ['functions/gateway', gateway],
+  ['stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } }],
+  ['stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } }]
+]
+
+/** Both networks and their router on both hosts of a lab. */
+export async function routeAcross({ hosts: [one, other] }: Lab): Promise<[Host, Host]> {
+  for (const [host, peer] of [
+    [one!, other!],
+    [other!, one!]
+  ] as const) {
+    await putAll(host, routed)
+    for (const network of ['web', 'db']) await put(host, `peers/${network}.${peer.name}`, { network, host: peer.name, vtep: peer.vtep })
+  }
+  return [one!, other!]
+}
+
+/** Puts a port on one host, and tells the other where it is. */
+export async function place(host: Host, other: Host, name: string, body: Record<string, unknown>): Promise<void> {
+  const { mac, ip_addresses } = (await put(host, `ports/${name}`, body)).body
+  await put(other, `endpoints/${body.network}.${name}`, { network: body.network, host: host.name, mac, addresses: ip_addresses })
 }

@@ -5,7 +5,7 @@ import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { becomes, db, gateway, packetsLost, port, put, remove, statusOf, web } from './client'
+import { becomes, packetsLost, port, put, putAll, remove, removeAll, routed, statusOf, web } from './client'
 
 let lab: Lab
 let host: Host
@@ -17,12 +17,7 @@ beforeAll(async () => {
   before = await kernelState(lab)
 }, 60_000)
 
-afterEach(async () => {
-  for (const type of ['stitches', 'ports', 'functions', 'networks', 'peers', 'endpoints']) {
-    const { items } = (await host.request('GET', `/v1/${type}`)).body
-    for (const { name } of items) await host.request('DELETE', `/v1/${type}/${name}`)
-  }
-})
+afterEach(() => removeAll(host))
 
 afterAll(async () => {
   await lab?.down()
@@ -53,10 +48,7 @@ describe('a network', () => {
 describe('a router between two networks', () => {
   test('leads packets across, IPv4 and IPv6', async () => {
     await twoWorkloads()
-    await put(host, 'networks/db', db)
-    await put(host, 'functions/gateway', gateway)
-    await put(host, 'stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } })
-    await put(host, 'stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } })
+    await putAll(host, routed)
     await put(host, 'ports/db1', port('db', 'db1', 11))
     expect(await packetsLost(host, 'web1', '10.0.2.11')).toBe(0)
     expect(await packetsLost(host, 'web1', 'fd00:2::11')).toBe(0)

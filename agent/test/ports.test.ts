@@ -5,13 +5,11 @@ import type { Host } from '@inkev/acceptance/lab/host'
 import { type KernelState, kernelState, whatIsLeft } from '@inkev/acceptance/lab/kernel'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { becomes, packetsLost, port, put, remove, statusOf, web } from './client'
+import { becomes, packetsLost, port, put, remove, removeAll, statusOf, web } from './client'
 
 let lab: Lab
 let host: Host
 let before: KernelState
-
-const TYPES = ['stitches', 'ports', 'functions', 'networks']
 
 beforeAll(async () => {
   lab = await Lab.up({ hosts: 1 })
@@ -19,11 +17,7 @@ beforeAll(async () => {
   before = await kernelState(lab)
 }, 60_000)
 
-afterEach(async () => {
-  if (host.agentPid === undefined) await host.startAgent()
-  for (const type of TYPES)
-    for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
-})
+afterEach(() => removeAll(host))
 
 afterAll(async () => {
   await lab?.down()

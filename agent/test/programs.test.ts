@@ -11,13 +11,11 @@ import { sleep } from '@inkev/acceptance/lab/process'
 import { MAP_TYPES } from '@inkev/bpf/catalogue/policy'
 import { compileProgram, TEMPLATE, type Upload, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { packetsLost, port, put, statusOf, web } from './client'
+import { packetsLost, port, put, removeAll, statusOf, web } from './client'
 
 let lab: Lab
 let host: Host
 let before: KernelState
-
-const TYPES = ['ports', 'functions', 'programs', 'networks']
 
 beforeAll(async () => {
   lab = await Lab.up({ hosts: 1 })
@@ -26,9 +24,7 @@ beforeAll(async () => {
 }, 60_000)
 
 afterEach(async () => {
-  if (host.agentPid === undefined) await host.startAgent()
-  for (const type of TYPES)
-    for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+  await removeAll(host)
   expect(await whatIsLeft(lab, before)).toEqual([])
 })
 

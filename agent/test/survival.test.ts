@@ -11,21 +11,15 @@ import { Lab } from '@inkev/acceptance/lab/lab'
 import { run, sleep, until } from '@inkev/acceptance/lab/process'
 import { SteadyConnection, SteadyPing } from '@inkev/acceptance/lab/traffic'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
-import { becomes, db, gateway, packetsLost, port, put, statusOf, web } from './client'
+import { becomes, packetsLost, port, put, putAll, type Resource, removeAll, routed, statusOf, TYPES } from './client'
 
 let lab: Lab
 let host: Host
 let before: KernelState
 
-const TYPES = ['stitches', 'ports', 'functions', 'networks']
-
-const tenant: [path: string, body: unknown][] = [
-  ['networks/web', web],
-  ['networks/db', db],
-  ['functions/gateway', gateway],
+const tenant: Resource[] = [
+  ...routed,
   ['functions/rules', { firewall: { default_ingress: 'allow' } }],
-  ['stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } }],
-  ['stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } }],
   ['ports/web1', port('web', 'web1', 11)],
   ['ports/web2', port('web', 'web2', 12)],
   ['ports/db1', { ...port('db', 'db1', 11), chain: ['rules'] }]
@@ -37,18 +31,14 @@ beforeAll(async () => {
   before = await kernelState(lab)
 }, 60_000)
 
-afterEach(async () => {
-  if (host.agentPid === undefined) await host.startAgent()
-  for (const type of TYPES)
-    for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
-})
+afterEach(() => removeAll(host))
 
 afterAll(async () => {
   await lab?.down()
 })
 
-async function build(): Promise<void> {
-  for (const [path, body] of tenant) await put(host, path, body)
+function build(): Promise<void> {
+  return putAll(host, tenant)
 }
 
 async function works(): Promise<void> {
@@ -66,8 +56,7 @@ describe('an agent that is killed', () => {
     await host.startAgent()
     await build()
     await works()
-    for (const type of TYPES)
-      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+    await removeAll(host)
     expect(await whatIsLeft(lab, before)).toEqual([])
   })
 
@@ -81,8 +70,7 @@ describe('an agent that is killed', () => {
     await host.stopAgent('SIGKILL')
     await removing
     await host.startAgent()
-    for (const type of TYPES)
-      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+    await removeAll(host)
     expect(await whatIsLeft(lab, before)).toEqual([])
   })
 })
@@ -260,8 +248,7 @@ describe('clients', () => {
         .sort()
     }
     const one = await state()
-    for (const type of TYPES)
-      for (const { name } of (await host.request('GET', `/v1/${type}`)).body.items) await host.request('DELETE', `/v1/${type}/${name}`)
+    await removeAll(host)
 
     const queue = tenant.map(each => each).sort(() => Math.random() - 0.5)
     const client = async () => {

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Step, TraceAnswer } from '../api/trace'
 import { Objects } from '../src/kernel/objects'
 import { requireCopyable } from '../src/kernel/shadow'
-import { db, gateway, packetsLost, port, put, web } from './client'
+import { packetsLost, place, port, put, routeAcross } from './client'
 
 let lab: Lab
 let edge1: Host
@@ -32,20 +32,8 @@ const rules = {
 
 beforeAll(async () => {
   lab = await Lab.up({ hosts: 2 })
-  edge1 = lab.host('edge-1')
-  edge2 = lab.host('edge-2')
-  for (const [host, other] of [
-    [edge1, edge2],
-    [edge2, edge1]
-  ] as const) {
-    await put(host, 'networks/web', web)
-    await put(host, 'networks/db', db)
-    await put(host, 'functions/gateway', gateway)
-    await put(host, 'functions/rules', rules)
-    await put(host, 'stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } })
-    await put(host, 'stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } })
-    for (const network of ['web', 'db']) await put(host, `peers/${network}.${other.name}`, { network, host: other.name, vtep: other.vtep })
-  }
+  ;[edge1, edge2] = await routeAcross(lab)
+  for (const host of lab.hosts) await put(host, 'functions/rules', rules)
   await place(edge1, edge2, 'web1', port('web', 'web1', 11))
   await place(edge1, edge2, 'web2', port('web', 'web2', 12))
   await place(edge1, edge2, 'db1', { ...port('db', 'db1', 11), chain: ['rules'] })
@@ -53,11 +41,6 @@ beforeAll(async () => {
 }, 60_000)
 
 afterAll(() => lab?.down())
-
-async function place(host: Host, other: Host, name: string, body: Record<string, unknown>): Promise<void> {
-  const { mac, ip_addresses } = (await put(host, `ports/${name}`, body)).body
-  await put(other, `endpoints/${body.network}.${name}`, { network: body.network, host: host.name, mac, addresses: ip_addresses })
-}
 
 async function trace(packet: object, from: object = { port: 'web1' }): Promise<TraceAnswer> {
   const { status, body } = await edge1.request('POST', '/v1/trace', { from, packet })

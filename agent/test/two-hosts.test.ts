@@ -9,7 +9,7 @@ import { type RunningProgram, until } from '@inkev/acceptance/lab/process'
 import { throughput } from '@inkev/acceptance/lab/traffic'
 import { compileProgram, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { db, gateway, packetsLost, port, put, remove, statusOf, web } from './client'
+import { packetsLost, place, port, put, remove, routeAcross, statusOf } from './client'
 
 let lab: Lab
 let edge1: Host
@@ -17,19 +17,7 @@ let edge2: Host
 
 beforeAll(async () => {
   lab = await Lab.up({ hosts: 2 })
-  edge1 = lab.host('edge-1')
-  edge2 = lab.host('edge-2')
-  for (const [host, other] of [
-    [edge1, edge2],
-    [edge2, edge1]
-  ] as const) {
-    await put(host, 'networks/web', web)
-    await put(host, 'networks/db', db)
-    await put(host, 'functions/gateway', gateway)
-    await put(host, 'stitches/gateway-web', { a: { function: 'gateway', port: 'web' }, b: { network: 'web' } })
-    await put(host, 'stitches/gateway-db', { a: { function: 'gateway', port: 'db' }, b: { network: 'db' } })
-    for (const network of ['web', 'db']) await put(host, `peers/${network}.${other.name}`, { network, host: other.name, vtep: other.vtep })
-  }
+  ;[edge1, edge2] = await routeAcross(lab)
   await place(edge1, edge2, 'web1', port('web', 'web1', 11))
   await place(edge2, edge1, 'web2', port('web', 'web2', 12))
   await place(edge2, edge1, 'db1', port('db', 'db1', 11))
@@ -38,12 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await lab?.down()
 })
-
-/** Puts a port on one host, and tells the other where it is. */
-async function place(host: Host, other: Host, name: string, body: Record<string, unknown>): Promise<void> {
-  const { mac, ip_addresses } = (await put(host, `ports/${name}`, body)).body
-  await put(other, `endpoints/${body.network}.${name}`, { network: body.network, host: host.name, mac, addresses: ip_addresses })
-}
 
 describe('across two hosts', () => {
   test('workloads of one network reach each other, IPv4 and IPv6', async () => {

@@ -2,6 +2,7 @@
 // What is refused beside all else that a run has planned so far, on the attribute that says it.
 
 import type { Host } from '@inkev/agent/api/resources'
+import { front, stitch, user } from '@inkev/agent/test/spread'
 import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { uploadOf } from '@inkev/bpf/testing/program'
 import { expect, test } from '@jest/globals'
@@ -12,20 +13,6 @@ import type { Members } from './value'
 import { World } from './world'
 
 const hosts = ['edge-1']
-const front = (address: string) => ({
-  load_balancer: {
-    services: { web: { address: '203.0.113.10', port: 80, protocol: 'tcp', mode: 'nat' } },
-    backends: { web1: { service: 'web', address, weight: 1, drain: false } }
-  }
-})
-const user = {
-  network: 'users',
-  netns: 'user',
-  ip_addresses: ['10.0.1.11'],
-  configure_addresses: true,
-  default_route: true,
-  chain: ['front']
-}
 
 /** A run that has planned a user whose sessions `front` spreads, and a gateway to one network only. */
 function planned(): World {
@@ -35,7 +22,7 @@ function planned(): World {
   world.intend('functions', { name: 'gateway', hosts, body: gateway })
   world.intend('networks', { name: 'users', hosts, body: { vni: 1, subnets: { v4: { cidr: '10.0.1.0/24' } } } })
   world.intend('ports', { name: 'user', hosts, body: user })
-  world.intend('stitches', { name: 'gw', hosts, body: { a: { function: 'gateway', port: 'users' }, b: { network: 'users' } } })
+  world.intend('stitches', { name: 'gw', hosts, body: stitch })
   return world
 }
 

@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from '@jest/globals'
 import type { InkevError } from '../../api/errors'
+import { front, stitch, user } from '../../test/spread'
 import type { Desired, ResourceType } from './desired'
 import { requireReach } from './reach'
 
@@ -14,15 +15,6 @@ const interfaces = {
   users: { address: '10.0.1.1/24', ipv6_address: 'fd00:1::1/64' },
   servers: { address: '10.0.2.1/24', ipv6_address: 'fd00:2::1/64' }
 }
-const user = {
-  network: 'users',
-  netns: 'user',
-  ip_addresses: ['10.0.1.11'],
-  configure_addresses: true,
-  default_route: true,
-  chain: ['front']
-}
-const stitch = { a: { function: 'gateway', port: 'users' }, b: { network: 'users' } }
 
 interface Given {
   address?: string
@@ -44,20 +36,13 @@ function desired({
   functions = {},
   networks = {}
 }: Given): Desired {
-  const six = address.includes(':')
-  const front = {
-    load_balancer: {
-      services: { web: { address: six ? '2001:db8::10' : '203.0.113.10', port: 80, protocol: 'tcp', mode } },
-      backends: { web1: { service: 'web', address, weight: 1, drain: false } }
-    }
-  }
   const rows = {
     networks: { users: network(1), servers: network(2), ...networks },
     peers: {},
     endpoints: {},
     ports: { user: { ...user, ...port } },
     programs: {},
-    functions: { front, gateway: { router: { interfaces, routes } }, ...functions },
+    functions: { front: front(address, mode), gateway: { router: { interfaces, routes } }, ...functions },
     stitches
   }
   return Object.fromEntries(Object.entries(rows).map(([type, all]) => [type, new Map(Object.entries(all))])) as unknown as Desired
