@@ -2,7 +2,7 @@
 // A user behind a gateway, whose sessions a function of his chain sends on to a backend: agent and provider judge alike whether there is a way.
 
 /** The function: it spreads over one backend, of either IP version. */
-export function front(address: string, mode = 'nat') {
+export function front(address: string, mode: string) {
   const service = address.includes(':') ? '2001:db8::10' : '203.0.113.10'
   return {
     load_balancer: {

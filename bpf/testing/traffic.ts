@@ -19,7 +19,7 @@ export interface BulkOptions {
 /** Bits per second that arrived. `address` is the server's. */
 export async function bulk(client: string, server: string, address: string, options: BulkOptions = {}): Promise<number> {
   const { reverse = false, datagrams } = options
-  const { megabytes = datagrams ? 5 : 50 } = options
+  const { megabytes = datagrams ? 5 : 20 } = options
   const process = spawn('ip', ['netns', 'exec', server, 'iperf3', '-s', '-1', '-p', PORT], { stdio: 'ignore' })
   try {
     await listening(server)

@@ -19,6 +19,9 @@ import { Workload } from './workload'
 const mac = (n: number) => `02:00:00:00:02:0${n}`
 const place = (n: number, mtu = 1450) => ({ mac: mac(n), addresses: [`10.2.0.${n}/24`, `fd02::${n}/64`], mtu })
 
+/** Bits per second beyond which a stream flows, however busy the machine is: one that loses whole trains crawls from timeout to timeout. */
+const FLOWING = 1e7
+
 /** What is closed behind each test, last made first. */
 const made: Array<() => void> = []
 afterEach(() => {
@@ -52,7 +55,7 @@ describe('between two hosts', () => {
     const [near, far] = await spanned(hosts as [Host, Host])
     const [a, c] = [await near.addWorkload('a', place(1)), await far.addWorkload('c', place(3))]
     for (const address of c.ips) {
-      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(1e8)
+      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(FLOWING)
       for (const wire of [uplink, c.wire]) expect(Math.max(...(await wire.captured()).map(({ length }) => length))).toBeGreaterThan(20_000)
     }
   })
@@ -76,7 +79,7 @@ describe('between two hosts', () => {
   test.each([0, 1])('TCP of workloads whose MTU is too large finds the right size, family %i', async family => {
     const [near, far] = await hostsWithNetwork()
     const [a, c] = [await near.addWorkload('a', place(1, 1500)), await far.addWorkload('c', place(3, 1500))]
-    expect(await bulk(a.name, c.name, c.ips[family]!)).toBeGreaterThan(1e8)
+    expect(await bulk(a.name, c.name, c.ips[family]!)).toBeGreaterThan(FLOWING)
   })
 
   test('a packet that is too big and may be fragmented arrives', async () => {
@@ -129,7 +132,7 @@ describe('between two hosts', () => {
     expect(b.ping(a.ips[0]!)).toBe(2)
     for (const address of machine.ips) {
       expect(a.ping(address)).toBe(2)
-      for (const reverse of [false, true]) expect(await bulk(a.name, machine.name, address, { reverse })).toBeGreaterThan(5e8)
+      for (const reverse of [false, true]) expect(await bulk(a.name, machine.name, address, { reverse })).toBeGreaterThan(FLOWING)
     }
   })
 
@@ -143,7 +146,7 @@ describe('between two hosts', () => {
     const [a, d] = [await near.addWorkload('a', place(1)), await back.addWorkload('d', place(3))]
     for (const address of d.ips) {
       expect(a.ping(address)).toBe(2)
-      expect(await bulk(a.name, d.name, address)).toBeGreaterThan(1e8)
+      expect(await bulk(a.name, d.name, address)).toBeGreaterThan(FLOWING)
     }
   })
 
@@ -152,7 +155,7 @@ describe('between two hosts', () => {
     const [a, c] = [await near.addWorkload('a', place(1, 1430)), await far.addWorkload('c', place(3, 1430))]
     for (const address of c.ips) {
       expect(a.ping(address, { options: ['-s', '3000'] })).toBe(2)
-      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(1e8)
+      expect(await bulk(a.name, c.name, address)).toBeGreaterThan(FLOWING)
       expect(await bulk(a.name, c.name, address, { datagrams: 1000 })).toBeGreaterThan(0)
     }
     expect(a.ping(c.ips[0]!, { options: ['-M', 'do', '-s', '1402'] })).toBe(2)
@@ -240,7 +243,7 @@ describe('with plain Linux on the far side', () => {
   test('TCP goes both ways in bulk', async () => {
     const { a, x } = await meetLinux()
     for (const address of x.ips)
-      for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { reverse })).toBeGreaterThan(1e8)
+      for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { reverse })).toBeGreaterThan(FLOWING)
   })
 
   test('over IPv6, all goes both ways, summed by devices or by software', async () => {
@@ -252,7 +255,8 @@ describe('with plain Linux on the far side', () => {
         for (const address of a.ips) expect(x.ping(address, { options })).toBe(2)
       }
       for (const address of x.ips)
-        for (const reverse of [false, true]) expect(await bulk(a.name, x.name, address, { megabytes: 10, reverse })).toBeGreaterThan(1e8)
+        for (const reverse of [false, true])
+          expect(await bulk(a.name, x.name, address, { megabytes: 10, reverse })).toBeGreaterThan(FLOWING)
     }
   })
 
@@ -418,7 +422,7 @@ describe('with two uplinks', () => {
       }
       expect(a.ping(c.ips[0]!, { count: 30 })).toBeGreaterThan(0)
       expect(await spread()).toEqual(devices)
-      expect(await bulk(a.name, c.name, c.ips[0]!)).toBeGreaterThan(1e8)
+      expect(await bulk(a.name, c.name, c.ips[0]!)).toBeGreaterThan(FLOWING)
       configure(names[0], `link set ${devices[0]} down`)
       expect(await spread()).toEqual([SECOND])
       await sleep(LINK_WATCH_MS)

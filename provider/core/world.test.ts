@@ -18,7 +18,7 @@ const hosts = ['edge-1']
 function planned(): World {
   const world = new World(new Map([['edge-1', {} as Agent]]))
   const gateway = { router: { interfaces: { users: { address: '10.0.1.1/24' } } } }
-  world.intend('functions', { name: 'front', hosts, body: front('10.0.1.12') })
+  world.intend('functions', { name: 'front', hosts, body: front('10.0.1.12', 'nat') })
   world.intend('functions', { name: 'gateway', hosts, body: gateway })
   world.intend('networks', { name: 'users', hosts, body: { vni: 1, subnets: { v4: { cidr: '10.0.1.0/24' } } } })
   world.intend('ports', { name: 'user', hosts, body: user })
@@ -37,7 +37,7 @@ function told(world: World, type: string, rest: 'functions' | 'ports' | 'stitche
 }
 
 test('a backend that its clients’ gateway does not lead to is refused at its address', () => {
-  expect(told(planned(), 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([
+  expect(told(planned(), 'inkev_function', 'functions', 'front', front('10.9.9.9', 'nat'))).toEqual([
     [
       'Invalid load_balancer.backends.web1.address',
       expect.stringMatching(/^10\.9\.9\.9 lies behind no interface and no route of gateway, the gateway of port user\. Take/)
@@ -48,7 +48,7 @@ test('a backend that its clients’ gateway does not lead to is refused at its a
 test('it is refused at the chain where the port is planned last', () => {
   const world = planned()
   world.forget('ports', 'user')
-  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([])
+  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9', 'nat'))).toEqual([])
   expect(told(world, 'inkev_port', 'ports', 'user', user)).toEqual([
     ['Invalid chain', expect.stringContaining('load_balancer.backends.web1.address')]
   ])
