@@ -25,7 +25,7 @@ import { PROGRAM_KIND } from '@inkev/bpf/catalogue/program'
 import { kinds } from '@inkev/bpf/functions/index.gen'
 import { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
 
-/** Raised with each change that an older client or agent would not understand. */
+/** Raised with each change that an older client or agent would not understand: a new field too, which Terraform would drop for an older provider without a word. */
 export const API_VERSION = 1
 
 /** A tenant's L2 segment (broadcast domain) across hosts. */
