@@ -9,7 +9,7 @@ import { run } from '../lab/process'
 import { PROJECT } from '../lab/project'
 import { Terraform, terraformEnvironment } from '../lab/terraform'
 import { SteadyPing } from '../lab/traffic'
-import { median } from './figures'
+import { median } from './median'
 import { FIREWALL, put } from './own'
 
 async function seconds(work: () => Promise<unknown>): Promise<number> {

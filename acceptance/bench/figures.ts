@@ -3,6 +3,7 @@
 
 import { COMPARISONS, type Comparison, OWN_KIND, ROW_TARGET } from './kinds'
 import type { Mode, Sample } from './measure'
+import { median } from './median'
 import type { SessionTable } from './sessions'
 import type { Passage } from './stitching'
 
@@ -35,12 +36,6 @@ export interface Figure {
   unit: string
   /** Whether the target is a floor (`≥`) or a ceiling (`≤`). */
   bound: '≥' | '≤'
-}
-
-export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
 export function medianRate(rounds: Rounds, scenario: string, mode: Mode): number {

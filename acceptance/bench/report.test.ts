@@ -2,7 +2,8 @@
 // The arithmetic of the figures, on numbers small enough to check by head.
 
 import { expect, test } from '@jest/globals'
-import { figures, isMet, median, overhead, overheadShare, type Rounds, ratio } from './figures'
+import { figures, isMet, overhead, overheadShare, type Rounds, ratio } from './figures'
+import { median } from './median'
 import { plainText } from './report'
 
 const rounds: Rounds = {

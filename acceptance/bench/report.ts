@@ -7,7 +7,6 @@ import {
   figures,
   isMet,
   MEBIBYTE,
-  median,
   medianRate,
   overhead,
   overheadShare,
@@ -17,6 +16,7 @@ import {
 } from './figures'
 import { COMPARISONS, type Comparison } from './kinds'
 import { MODES, type Mode } from './measure'
+import { median } from './median'
 import type { SessionTable } from './sessions'
 
 export interface Machine {

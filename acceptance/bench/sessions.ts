@@ -6,7 +6,7 @@ import { firewall } from '@inkev/bpf/functions/firewall/firewall'
 import { nat } from '@inkev/bpf/functions/nat/nat'
 import { eth } from '@inkev/bpf/testing/frame'
 import { loadFunction } from '@inkev/bpf/testing/harness'
-import { median } from './figures'
+import { median } from './median'
 
 /** What is measured, and the tables in which it keeps sessions of IPv4. */
 const STATEFUL: { kind: FunctionKind; config: Record<string, unknown>; tables: string[] }[] = [

@@ -7,7 +7,7 @@ import { STARTED } from '@inkev/bpf/testing/harness'
 import { LoadedObject, type Table } from '@inkev/bpf/testing/instance'
 import { encodeContext } from '@inkev/bpf/testing/skb'
 import type { BpfMap } from '@inkev/native'
-import { median } from './figures'
+import { median } from './median'
 
 /** Functions in a row; the last is the most that the kernel's limit of tail calls leaves room for. */
 const LENGTHS = [1, 2, 4, 8, 16, 24]

@@ -60,7 +60,7 @@ test('of a balancer between router and network it is refused with the stitch tha
   world.forget('stitches', 'gw')
   const out = { a: { function: 'gateway', port: 'users' }, b: { function: 'front', port: 'outside' } }
   world.intend('stitches', { name: 'out', hosts, body: out })
-  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9'))).toEqual([])
+  expect(told(world, 'inkev_function', 'functions', 'front', front('10.9.9.9', 'nat'))).toEqual([])
   expect(told(world, 'inkev_stitch', 'stitches', 'in', { a: { network: 'users' }, b: { function: 'front', port: 'inside' } })).toEqual([
     [
       'Invalid configuration',

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The packets of a function go from one version of its code to the next while its memory is moved, and none is lost: they wait meanwhile.
 
-import type { Bpf, BpfMap, BpfObject, Program } from '@inkev/native'
+import type { Bpf, BpfObject, Program } from '@inkev/native'
 import { type Entries, programValue } from '../plan/state'
-import type { LoadedObjects } from './loaded'
+import type { Handover, LoadedObjects, Move } from './loaded'
 import type { Objects } from './objects'
 import type { SharedMaps } from './shared'
 
@@ -14,22 +14,6 @@ export const HOLD = 'hold'
 const WAIT_MAX = 1_000_000_000n
 /** The maps by which a function is called. */
 const CALLS = ['panel', 'instances']
-
-/** One version of a function and the next. */
-export interface Handover {
-  key: string
-  before: Program
-  after: Program
-  moves: Move[]
-}
-
-/** Of each value the first `bytes` are moved; what lies behind them is zero. */
-export interface Move {
-  name: string
-  from: BpfMap
-  to: BpfMap
-  bytes: number
-}
 
 export interface Parts {
   bpf: Bpf

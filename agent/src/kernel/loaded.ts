@@ -11,10 +11,25 @@ import { INSTANCE_FIRST, marksOf } from '@inkev/bpf/core/graph'
 import type { Bpf, BpfMap, BpfObject, BpfTemplate, InstanceOptions, Program } from '@inkev/native'
 import { type Entries, type ObjectFact, type ObjectWish, programValue } from '../plan/state'
 import { deleteEntries, readEntries, writeEntries } from './contents'
-import type { Handover, Move } from './handover'
 import { type CompiledObject, layoutOf, type Objects } from './objects'
 import type { Pins } from './pins'
 import type { SharedMaps } from './shared'
+
+/** One version of a function and the next. */
+export interface Handover {
+  key: string
+  before: Program
+  after: Program
+  moves: Move[]
+}
+
+/** Of each value the first `bytes` are moved; what lies behind them is zero. */
+export interface Move {
+  name: string
+  from: BpfMap
+  to: BpfMap
+  bytes: number
+}
 
 interface Running {
   digest: string
