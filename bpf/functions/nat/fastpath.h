@@ -1,84 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The usual packet, translated with the least work: TCP or UDP, of a session that has just been
- * heard of. */
+/* The usual packet of a known session is translated at once. Hairpins, and frames that another
+ * gateway may have led here, are left to way.h. */
 #pragma once
 
 #include "claims.h"
 #include "gateways.h"
-
-/*
- * Nothing is decided here that way.h would decide otherwise: whatever is not as usual is left to
- * it. That is IP options and extensions, fragments, headers that are not linear, SYNs that open,
- * what contradicts its session, hairpins, frames that another gateway may have led here, and
- * sessions of another tick of the kernel.
- */
-
-/* What stands behind the IP header. UDP has its ports where TCP has them. */
-struct transport {
-	struct tcphdr *tcp;
-	__u32 offset;
-	__u32 length; /* to the end of the packet */
-	protocol_t protocol;
-};
-
-static __always_inline bool read_transport(struct __sk_buff *skb, struct transport *transport)
-{
-	void *header = (void *)(long)skb->data + transport->offset;
-	void *end = (void *)(long)skb->data_end;
-	__u32 length = transport->length;
-
-	transport->tcp = header;
-	if (skb->len < transport->offset + length)
-		return false;
-	if (transport->protocol == IPPROTO_UDP)
-		return header + sizeof(struct udphdr) <= end && length >= sizeof(struct udphdr);
-	return transport->protocol == IPPROTO_TCP && header + sizeof(struct tcphdr) <= end &&
-	       transport->tcp->doff * 4 >= sizeof(struct tcphdr) &&
-	       transport->tcp->doff * 4 <= length;
-}
-
-/* Whether a TCP segment that is not of mid-stream carries its session on: it answers or completes
- * the handshake, or closes. */
-static __noinline bool takes_turn(struct __sk_buff *skb, struct session *session, __u32 sender,
-				  const struct transport *transport)
-{
-	struct tcp_segment segment;
-
-	read_segment(&segment, transport->tcp, transport->length);
-	if ((segment.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-		return false;
-	if (segment.flags & TCP_SYN)
-		segment.scale =
-			parse_window_scale(skb, transport->offset + sizeof(struct tcphdr),
-					   transport->tcp->doff * 4 - sizeof(struct tcphdr));
-	return track_tcp(session, sender, &segment, true) == BELONGS;
-}
-
-/* Whether the packet carries the session on, which learns from it then. */
-static __always_inline bool carries_on(struct __sk_buff *skb, struct session *session, __u32 sender,
-				       const struct transport *transport)
-{
-	struct tcp_segment segment;
-
-	if (session->tick != read_tick() || session->data.hairpins)
-		return false;
-	if (transport->protocol == IPPROTO_UDP)
-		return session->state == SESSION_STATE_ESTABLISHED || session->opener == sender;
-	read_segment(&segment, transport->tcp, transport->length);
-	if (!is_mid_stream(session, segment.flags))
-		return takes_turn(skb, session, sender, transport);
-	if (!is_in_window(session, sender, &segment))
-		return false;
-	advance_tcp(session, sender, &segment);
-	return true;
-}
+#include "usual.h"
 
 /* Writes the sender's or receiver's port, and carries it and `pseudo`, the change of the addresses,
  * over into the checksum. Returns what a sum over the segment gains. */
 static __always_inline __u64 rewrite_port(struct __sk_buff *skb, const struct transport *transport,
 					  __u32 end, port_t to, __u64 pseudo)
 {
-	struct tcphdr *tcp = transport->tcp;
+	struct tcphdr *tcp = transport->header;
 	struct udphdr *udp = (void *)tcp;
 	bool is_tcp = transport->protocol == IPPROTO_TCP;
 	__u16 *check = is_tcp ? &tcp->check : &udp->check;
@@ -148,37 +82,29 @@ static __always_inline __u64 replace_ipv6(struct ipv6hdr *ip, __u32 end, const i
 LOOKUP_SESSION(4, ipv4_t, IPV4_OF)
 LOOKUP_SESSION(6, ipv6_t, IPV6_OF)
 
-/* The ports of a session's key, and the protocol. */
-#define set_transport(key, sender, transport)                                                 \
-	({                                                                                    \
-		bool out = (sender) == INSIDE;                                                \
-		(key)->local_port = out ? (transport)->tcp->source : (transport)->tcp->dest;  \
-		(key)->remote_port = out ? (transport)->tcp->dest : (transport)->tcp->source; \
-		(key)->protocol = (transport)->protocol;                                      \
-	})
+/* Whether the packet carries on the session, if there is one; a hairpin has two. */
+static __always_inline bool is_of(struct __sk_buff *skb, struct session *session, __u32 sender,
+				  const struct transport *transport)
+{
+	return session && !session->data.hairpins &&
+	       carries_on(skb, session, sender, transport, true);
+}
 
 static __always_inline bool translates_ipv4(struct __sk_buff *skb, __u32 sender, __u32 end)
 {
-	struct iphdr *ip = (void *)(long)skb->data + L3_OFFSET;
-	struct transport transport = {.offset = L3_OFFSET + sizeof(*ip)};
-	struct session4_key key = {};
+	struct transport transport;
+	struct session4_key key;
 	struct session *session;
 	const ipv4_t *address;
+	struct iphdr *ip;
 	port_t port;
 	__u64 change;
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->version != 4 || ip->ihl != 5 ||
-	    ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
+	if (!read_usual_ipv4(skb, &ip, &transport))
 		return false;
-	transport.length = bpf_ntohs(ip->tot_len) - sizeof(*ip);
-	transport.protocol = ip->protocol;
-	if (!read_transport(skb, &transport))
-		return false;
-	key.local = sender == INSIDE ? ip->saddr : ip->daddr;
-	key.remote = sender == INSIDE ? ip->daddr : ip->saddr;
-	set_transport(&key, sender, &transport);
+	key = usual4_key_of(ip, &transport, sender);
 	session = lookup_session4(skb, sender, &key, &address, &port);
-	if (!session || !carries_on(skb, session, sender, &transport))
+	if (!is_of(skb, session, sender, &transport))
 		return false;
 	change = replace_ipv4(ip, end, *address);
 	note_change(skb, rewrite_port(skb, &transport, end, port, change));
@@ -187,25 +113,19 @@ static __always_inline bool translates_ipv4(struct __sk_buff *skb, __u32 sender,
 
 static __always_inline bool translates_ipv6(struct __sk_buff *skb, __u32 sender, __u32 end)
 {
-	struct ipv6hdr *ip = (void *)(long)skb->data + L3_OFFSET;
-	struct transport transport = {.offset = L3_OFFSET + sizeof(*ip)};
-	struct session6_key key = {};
+	struct transport transport;
+	struct session6_key key;
 	struct session *session;
 	const ipv6_t *address;
+	struct ipv6hdr *ip;
 	port_t port;
 	__u64 change;
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end || ip->version != 6)
+	if (!read_usual_ipv6(skb, &ip, &transport))
 		return false;
-	transport.length = bpf_ntohs(ip->payload_len);
-	transport.protocol = ip->nexthdr;
-	if (!read_transport(skb, &transport))
-		return false;
-	key.local = *(ip_t *)(sender == INSIDE ? &ip->saddr : &ip->daddr);
-	key.remote = *(ip_t *)(sender == INSIDE ? &ip->daddr : &ip->saddr);
-	set_transport(&key, sender, &transport);
+	key = usual6_key_of(ip, &transport, sender);
 	session = lookup_session6(skb, sender, &key, &address, &port);
-	if (!session || !carries_on(skb, session, sender, &transport))
+	if (!is_of(skb, session, sender, &transport))
 		return false;
 	change = replace_ipv6(ip, end, address);
 	note_change(skb, change + rewrite_port(skb, &transport, end, port, change));
