@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The usual packet of a known session is translated at once. Hairpins, and frames that another
- * gateway may have led here, are left to way.h. */
+ * gateway has led here, are left to way.h. */
 #pragma once
 
 #include "claims.h"
@@ -132,13 +132,6 @@ static __always_inline bool translates_ipv6(struct __sk_buff *skb, __u32 sender,
 	return true;
 }
 
-static __always_inline bool has_gateways(void)
-{
-	const struct gateways *all = lookup_gateways();
-
-	return !all || all->count;
-}
-
 /* Whether the packet is as usual, and has been translated. `sender` is the port by which it came.
  * Not inline, as it gives its stack back. */
 static __noinline bool translates_at_once(struct __sk_buff *skb, __u32 sender)
@@ -147,7 +140,7 @@ static __noinline bool translates_at_once(struct __sk_buff *skb, __u32 sender)
 	__u32 end = sender == INSIDE ? SOURCE : DESTINATION;
 
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end || skb->vlan_present ||
-	    (sender == OUTSIDE && has_gateways()))
+	    (sender == OUTSIDE && leading_of(&ethernet->destination) >= 0))
 		return false;
 	if (ethernet->type == bpf_htons(ETH_P_IP))
 		return translates_ipv4(skb, sender, end);

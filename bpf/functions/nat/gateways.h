@@ -143,25 +143,31 @@ static __always_inline bool leads_inward(struct scratch *memory, const ip_t *add
 	return memory->gateway;
 }
 
+/* How a frame to this address has been led here: enum leading, negative: it has not. */
+static __always_inline __s32 leading_of(const mac_t *destination)
+{
+	const struct gateways *all = lookup_gateways();
+
+	if (!all || !all->count)
+		return -1;
+	if (mac_equals(destination, &all->macs[LED_INWARD]))
+		return LED_INWARD;
+	return mac_equals(destination, &all->macs[LED_OUTWARD]) ? LED_OUTWARD : -1;
+}
+
 /* Whether another host has led the frame here, and how: enum leading, negative: none has. Its
  * receiver is the router inside again, then. */
 static __always_inline __s32 take_led(struct __sk_buff *skb, __u32 port)
 {
 	struct ethernet buffer, *ethernet = read_bytes(skb, 0, &buffer, sizeof(buffer));
-	const struct gateways *all = lookup_gateways();
 	mac_t macs[2];
 	__s32 led;
 
-	if (port != OUTSIDE || !all || !all->count || !ethernet)
-		return -1;
-	if (mac_equals(&ethernet->destination, &all->macs[LED_INWARD]))
-		led = LED_INWARD;
-	else if (mac_equals(&ethernet->destination, &all->macs[LED_OUTWARD]))
-		led = LED_OUTWARD;
-	else
+	led = port == OUTSIDE && ethernet ? leading_of(&ethernet->destination) : -1;
+	if (led < 0)
 		return -1;
 	macs[0] = ethernet->source;
-	macs[1] = all->macs[led];
+	macs[1] = ethernet->destination;
 	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) ? -1 : led;
 }
 
