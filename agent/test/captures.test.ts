@@ -10,6 +10,7 @@ import type { Host } from '@inkev/acceptance/lab/host'
 import { Lab } from '@inkev/acceptance/lab/lab'
 import { RunningProgram, run, until } from '@inkev/acceptance/lab/process'
 import { throughput } from '@inkev/acceptance/lab/traffic'
+import { compileProgram, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { packetsLost, port, put, remove, web } from './client'
 import { type ReadCapture, readPcapng } from './pcapng'
@@ -265,6 +266,38 @@ describe('a capture', () => {
     await ping()
     expect(types(await next.whole())).toEqual(pings)
   })
+})
+
+/** A program of a user's, with a memory that is called as the state of captures is. */
+const NAMESAKE = `#include <inkev/function.h>
+INKEV_PORTS { inkev_port inside; inkev_port outside; };
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8);
+	__type(key, __u64);
+	__type(value, __u64);
+} capture SEC(".maps");
+INKEV_FUNCTION(namesake, skb)
+{
+	__u64 key = 0, seen = 1;
+
+	bpf_map_update_elem(&capture, &key, &seen, BPF_ANY);
+	return pass_through(skb, arrived_at(skb));
+}
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+`
+
+test('a program may call a map of its own as the state of captures is called: the next agent starts, and leaves it alone', async () => {
+  await put(host, 'programs/namesake', uploadOf(compileProgram(NAMESAKE)))
+  await put(host, 'functions/namesake', { program: { name: 'namesake' } })
+  await put(host, 'ports/web2', { ...port('web', 'web2', 12), chain: ['namesake'] })
+  await ping()
+  await host.stopAgent('SIGKILL')
+  await host.startAgent()
+  const { body } = await host.request('GET', '/v1/functions/namesake/tables/capture')
+  expect(body).toEqual({ items: [{ key: 0, value: 1 }] })
+  await put(host, 'ports/web2', port('web', 'web2', 12))
+  await remove(host, 'functions/namesake', 'programs/namesake')
 })
 
 /** Packets that the mirror has chosen since it was loaded. */

@@ -48,12 +48,11 @@ export class Rings {
     }
   }
 
-  /** Nobody listens yet to what an earlier agent has left. */
+  /** Nobody listens yet to what an earlier agent has left. A program of a user's has no ring, and may call any map of its own as ours is called. */
   adopt(key: string): void {
-    this.loaded
-      .maps(key)
-      ?.get(CAPTURE_MAP)
-      ?.put(Buffer.alloc(4), Buffer.alloc(this.loaded.maps(key)!.get(CAPTURE_MAP)!.info.valueSize))
+    const maps = this.loaded.maps(key)
+    const state = maps?.get(CAPTURED_MAP)?.info.type === 'ringbuf' ? maps.get(CAPTURE_MAP) : undefined
+    state?.put(Buffer.alloc(state.info.keySize), Buffer.alloc(state.info.valueSize))
   }
 
   /** Goes on with the maps of an object that was replaced in place. */

@@ -106,6 +106,15 @@ describe('a capture', () => {
     expect((await capture.packets(frames.length)).map(({ bytes }) => bytes)).toEqual(frames.map(frame => frame.bytes()))
   })
 
+  test('has a train of segments as one packet, of the length of them all', async () => {
+    await load({ to: 'capture', snap_length: 1000 })
+    const capture = readCaptures(tested)
+    const train = eth().ipv4().tcp({ flags: 'A' }).payload(2001)
+    expect(tested.send(train, { port: 'inside', gso_size: 200 }).counted).toEqual({ chosen: 1 })
+    const [packet] = await capture.packets(1)
+    expect(packet).toMatchObject({ length: train.bytes().length, bytes: train.bytes().subarray(0, 1000) })
+  })
+
   test('that is full loses packets, and says of which port; what is watched passes', async () => {
     await load({ to: 'capture' })
     const capture = readCaptures(tested, { read: false })
