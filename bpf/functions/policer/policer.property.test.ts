@@ -11,8 +11,8 @@ import { policer } from './policer'
 import { type ModelPacket, Policer, type Verdict } from './policer.model'
 import { pass, refill } from './testing'
 
-const CONFIGS = 500
-const SEQUENCES = 20
+const CONFIGS = 200
+const SEQUENCES = 50
 const PACKETS = 4
 const DSCPS = [0, 10, 46]
 

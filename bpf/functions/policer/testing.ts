@@ -41,28 +41,32 @@ export function buckets(policer: TestedFunction): Kept[] {
   return [...placed(policer), ...others]
 }
 
-/** Those in places of their own. They are asked for often and few are taken, so only these are decoded. */
+/** Those in places of their own. */
 function placed({ loaded: { object, spec } }: TestedFunction): Kept[] {
   const map = object.maps.get('port_buckets')!
   const codec = codecOf(spec)
   const key = Buffer.alloc(4)
-  const free = Buffer.alloc(codec.size)
   const all = map.get(key)!
-  const places = Array.from({ length: all.length / codec.size }, (_, n) => all.subarray(n * codec.size, (n + 1) * codec.size))
-  return places
-    .filter(bytes => !bytes.equals(free))
-    .map(bytes => {
-      const place = codec.decode(bytes) as unknown as { bucket: Bucket }
-      const put = (changed: Buffer) => {
-        changed.copy(bytes)
-        map.put(key, all)
-      }
-      return {
-        bucket: place.bucket,
-        write: bucket => put(codec.encode({ ...place, bucket } as never)),
-        remove: () => put(free)
-      }
-    })
+  return taken(all, codec.size).map(bytes => {
+    const place = codec.decode(bytes) as unknown as { bucket: Bucket }
+    const put = (changed: Buffer) => {
+      changed.copy(bytes)
+      map.put(key, all)
+    }
+    return {
+      bucket: place.bucket,
+      write: bucket => put(codec.encode({ ...place, bucket } as never)),
+      remove: () => put(Buffer.alloc(codec.size))
+    }
+  })
+}
+
+/** The records of so many bytes that are not zeros: few of many, and asked for often. */
+function taken(bytes: Buffer, size: number): Buffer[] {
+  if (bytes.equals(Buffer.alloc(bytes.length))) return []
+  if (bytes.length <= size) return [bytes]
+  const half = size * Math.ceil(bytes.length / size / 2)
+  return [...taken(bytes.subarray(0, half), size), ...taken(bytes.subarray(half), size)]
 }
 
 const codecs = new WeakMap<ObjectSpec, Codec>()
