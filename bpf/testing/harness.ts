@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs packets through a function as the kernel does (BPF_PROG_TEST_RUN), with maps of its own and a probe behind every port. Nothing is attached or pinned.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { release } from 'node:os'
-import type { BpfMap, Netns, TestResult } from '@inkev/native'
+import type { Netns, TestResult } from '@inkev/native'
 import type { FunctionKind, Surroundings } from '../catalogue/define'
 import { INSTANCE_FIRST, slotOf } from '../core/graph'
 import { noteCounted } from './counted'
+import { memoryOf } from './fdinfo'
 import { Frame } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { type Parsed, type ParseOptions, parse } from './parse'
@@ -232,17 +232,6 @@ class Tested implements TestedFunction {
     if (number < 0) throw new Error(`${kind.kind} has no port ${port}: it has ${names.join(', ')}`)
     return encodeContext({ cb: [(INSTANCE << 16) | number, hops << 8, workload, peer, scratch], mark, gso_size })
   }
-}
-
-/** As the kernel tells it of every descriptor of a map. */
-function memoryOf({ info: { id } }: BpfMap): number {
-  const descriptors = readdirSync('/proc/self/fdinfo').map(fd => `/proc/self/fdinfo/${fd}`)
-  for (const path of descriptors.filter(existsSync)) {
-    const said = readFileSync(path, 'utf8')
-    const bytes = /^memlock:\s*(\d+)$/m.exec(said)?.[1]
-    if (bytes !== undefined && new RegExp(`^map_id:\\s*${id}$`, 'm').test(said)) return Number(bytes)
-  }
-  throw new Error(`no descriptor of this process is of the map ${id}`)
 }
 
 function bytesOf(frame: Frame | Uint8Array): Uint8Array {
