@@ -124,10 +124,11 @@ function meansPacket({ direction, protocol, ports, source_ports }: ModelRule, pa
   return (direction ?? way) === way && (protocol ?? packet.protocol) === packet.protocol && lies(dport, ports) && lies(sport, source_ports)
 }
 
-/** Datagrams are payloads each for itself, segments are not. */
+/** Datagrams are payloads each for itself, unless there are very many; segments are not. */
 function payloadsOf({ protocol, payload, train = payload.length }: ModelPacket): Buffer[] {
-  const size = protocol === 'udp' ? train : payload.length
-  return Array.from({ length: Math.ceil(payload.length / size) }, (_, n) => payload.subarray(n * size, (n + 1) * size))
+  const count = protocol === 'udp' ? Math.ceil(payload.length / train) : 1
+  if (count === 1 || count > 128) return [payload]
+  return Array.from({ length: count }, (_, n) => payload.subarray(n * train, (n + 1) * train))
 }
 
 function holds(packet: ModelPacket, pattern: ModelPattern, depth: number): boolean {

@@ -102,7 +102,7 @@ function randomPayload({ protocol }: Conversation): Pick<ModelPacket, 'payload' 
     return { payload: clientHello(asked, { before: below(900), session: below(33) }), asks: { protocol: 'tls_name', name: asked } }
   if (form === 2) return { payload: Buffer.alloc(0) }
   const gap = '-'.repeat(pick([0, 0, 10, 30, 490 + below(25), 1004 + below(25), 1300]))
-  const train = (protocol === 'tcp' || protocol === 'udp') && below(4) === 0 ? pick([20, 50, 300]) : undefined
+  const train = (protocol === 'tcp' || protocol === 'udp') && below(4) === 0 ? pick([5, 20, 50, 300]) : undefined
   return { payload: Buffer.from(word(below(12)) + gap + word(below(40))), train }
 }
 

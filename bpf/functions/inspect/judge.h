@@ -64,6 +64,10 @@ static __always_inline __u32 rules_for(const struct search *search, const struct
 	return filter.active;
 }
 
+/* Datagrams of a train that are searched each for itself; one of more is odd, and is one payload.
+ * Linux makes no longer ones (UDP_MAX_SEGMENTS). */
+#define DATAGRAMS_MAX 128
+
 /* What is searched of a packet. */
 struct train {
 	struct __sk_buff *skb;
@@ -106,10 +110,12 @@ static __always_inline void search_packet(struct __sk_buff *skb, struct scratch 
 	struct train train = {skb, memory, search, .size = length, .left = length};
 	__u32 payloads = 1;
 
-	if (memory->packet.protocol == IPPROTO_UDP && skb->gso_size) {
+	if (memory->packet.protocol == IPPROTO_UDP && skb->gso_size)
+		payloads = (length + skb->gso_size - 1) / skb->gso_size;
+	if (payloads > 1 && payloads <= DATAGRAMS_MAX)
 		train.size = skb->gso_size;
-		payloads = (length + train.size - 1) / train.size;
-	}
+	else
+		payloads = 1;
 	bpf_loop(payloads, search_next, &train, 0);
 }
 
