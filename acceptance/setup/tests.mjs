@@ -108,8 +108,7 @@ export async function checkEverything(root, names, generatedBefore) {
   const unknown = names.filter(name => !PHASES[name])
   if (unknown.length > 0) throw new Failure(`There is no test phase ${unknown.join(', ')}: choose from ${Object.keys(PHASES).join(', ')}.`)
   const tally = new Tally()
-  const temporary = mkdtempSync(join(tmpdir(), 'inkev-test-'))
-  process.env.TMPDIR = temporary
+  const temporary = ownTemporary()
   for (const name of names.length > 0 ? names : Object.keys(PHASES)) {
     say(`── ${name}`)
     await PHASES[name](root, tally, { generatedBefore })
@@ -118,10 +117,17 @@ export async function checkEverything(root, names, generatedBefore) {
   return tally.sum()
 }
 
-/** The tests have a folder of their own for temporary files, so that what they leave there is seen, whoever else runs at the same time. */
+/** The tests have a folder of their own for temporary files, so that what they leave there is seen, whoever else runs at the same time. It goes with this process. */
+function ownTemporary() {
+  const folder = mkdtempSync(join(tmpdir(), 'inkev-test-'))
+  process.env.TMPDIR = folder
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+  return folder
+}
+
 function checkTemporary(folder, tally) {
   const left = readdirSync(folder)
-  rmSync(folder, { recursive: true })
   tally.add({
     name: 'no temporary file is left',
     status: left.length === 0 ? 'passed' : 'failed',
