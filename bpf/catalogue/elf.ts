@@ -10,6 +10,8 @@ export interface Elf {
   sections: string[]
   /** The instructions of all executable sections. */
   code: Buffer[]
+  /** What it uses and does not define: functions, variables and settings of the kernel. */
+  externs: string[]
 }
 
 interface Section {
@@ -22,6 +24,14 @@ interface Section {
   link: number
 }
 
+interface Symbol {
+  name: string
+  /** Binding and type. */
+  info: number
+  /** Index of the section that defines it. */
+  section: number
+}
+
 const CLASS_64 = 2
 const LITTLE_ENDIAN = 1
 const MACHINE_BPF = 247
@@ -32,6 +42,8 @@ const FLAG_EXECUTABLE = 4
 const NOBITS_MAX = 1 << 20
 const SYMBOL_SIZE = 24
 const GLOBAL_FUNCTION = (1 << 4) | 2
+/** Index of no section. */
+const UNDEFINED = 0
 
 /** Throws RangeError when the bytes are no such object, or are cut short. */
 export function readElf(bytes: Uint8Array): Elf {
@@ -44,15 +56,17 @@ export function readElf(bytes: Uint8Array): Elf {
     section.type === TYPE_NOBITS
       ? Buffer.alloc(Math.min(section.size, NOBITS_MAX))
       : file.subarray(section.offset, section.offset + section.size)
-  const symbols = sections.find(({ type }) => type === TYPE_SYMTAB)
+  const table = sections.find(({ type }) => type === TYPE_SYMTAB)
+  const symbols = table ? readSymbols(contents(table), contents(sections[table.link]!)) : []
   return {
     section: name => {
       const found = sections.find(section => section.name === name)
       return found && contents(found)
     },
-    functions: symbols ? readFunctions(contents(symbols), contents(sections[symbols.link]!), sections) : [],
+    functions: functionsOf(symbols, sections),
     sections: sections.filter(({ size }) => size > 0).map(({ name }) => name),
-    code: sections.filter(({ flags }) => flags & FLAG_EXECUTABLE).map(contents)
+    code: sections.filter(({ flags }) => flags & FLAG_EXECUTABLE).map(contents),
+    externs: symbols.filter(({ name, section }) => name !== '' && section === UNDEFINED).map(({ name }) => name)
   }
 }
 
@@ -72,13 +86,18 @@ function readSections(file: Buffer): Section[] {
   return sections.map(({ nameAt, ...section }) => ({ name: names ? textAt(file, names.offset + nameAt) : '', ...section }))
 }
 
-function readFunctions(symbols: Buffer, strings: Buffer, sections: Section[]): Elf['functions'] {
-  return Array.from({ length: symbols.length / SYMBOL_SIZE }, (_, n) => symbols.subarray(n * SYMBOL_SIZE, (n + 1) * SYMBOL_SIZE))
-    .filter(symbol => symbol[4] === GLOBAL_FUNCTION)
-    .map(symbol => ({ name: textAt(strings, symbol.readUInt32LE(0)), section: sections[symbol.readUInt16LE(6)] }))
-    .flatMap(({ name, section }) =>
-      section && section.flags & FLAG_EXECUTABLE && section.name !== '.text' ? [{ name, section: section.name }] : []
-    )
+function readSymbols(table: Buffer, strings: Buffer): Symbol[] {
+  return Array.from({ length: table.length / SYMBOL_SIZE }, (_, n) => table.subarray(n * SYMBOL_SIZE, (n + 1) * SYMBOL_SIZE)).map(
+    symbol => ({ name: textAt(strings, symbol.readUInt32LE(0)), info: symbol[4]!, section: symbol.readUInt16LE(6) })
+  )
+}
+
+function functionsOf(symbols: Symbol[], sections: Section[]): Elf['functions'] {
+  return symbols.flatMap(({ name, info, section: index }) => {
+    const section = sections[index]
+    const isMeant = info === GLOBAL_FUNCTION && section && section.flags & FLAG_EXECUTABLE && section.name !== '.text'
+    return isMeant ? [{ name, section: section.name }] : []
+  })
 }
 
 /** The string that begins at an offset and ends with a zero byte. */

@@ -125,24 +125,35 @@ export function policyFault(policy: ProgramPolicy, { elf, spec }: Pick<CodeObjec
     if (maxEntries > max_map_entries) return `map ${name} has ${maxEntries} entries: the policy allows 1 to ${max_map_entries}`
   }
   const allowed = new Set(helpers.flatMap(helpersNamed))
-  const called = [...callsOf(readElf(elf))].find(({ kind, number }) => kind === HELPER && !allowed.has(number))
-  return called && `it calls the kernel's helper ${helperInWords(called.number)}, which the policy does not allow`
+  const called = helpersCalled(readElf(elf)).find(number => !allowed.has(number))
+  return called === undefined ? undefined : `it calls the kernel's helper ${helperInWords(called)}, which the policy does not allow`
 }
 
-/** Whether the object calls functions of the kernel's own, which no policy allows. */
-export function callsKernel(elf: Pick<Elf, 'code'>): boolean {
-  return [...callsOf(elf)].some(({ kind }) => kind !== HELPER && kind !== FUNCTION)
+/** What the object uses that no policy allows, as a sentence; undefined where it keeps to itself and the kernel's helpers. */
+export function foreignUse({ code, externs }: Pick<Elf, 'code' | 'externs'>): string | undefined {
+  if (externs.length > 0) return `it uses ${externs.join(', ')} of the kernel's own, and may call helpers only`
+  const foreign = [...instructionsOf({ code })].some(
+    ({ operation, source }) => (operation === CALL && source !== HELPER && source !== FUNCTION) || (operation === LOAD && source !== PLAIN)
+  )
+  return foreign ? 'it holds numbers that only its loader may put there: of functions, maps or variables of others' : undefined
 }
 
-const CALL = 0x85
+/** A call, and a load of 64 bits, which a loader makes one of an address. */
+const [CALL, LOAD] = [0x85, 0x18]
 const INSTRUCTION_SIZE = 8
-/** The source register of a call of a helper, and of one of the program's own functions. */
-const [HELPER, FUNCTION] = [0, 1]
+/** The source register of a call of a helper, and of one of the program's own functions; and of a load that no loader has seen. */
+const [HELPER, FUNCTION, PLAIN] = [0, 1, 0]
 
-function* callsOf({ code }: Pick<Elf, 'code'>): Generator<{ kind: number; number: number }> {
+function* instructionsOf({ code }: Pick<Elf, 'code'>): Generator<{ operation: number; source: number; immediate: number }> {
   for (const section of code)
     for (let at = 0; at + INSTRUCTION_SIZE <= section.length; at += INSTRUCTION_SIZE)
-      if (section[at] === CALL) yield { kind: section[at + 1]! >> 4, number: section.readInt32LE(at + 4) }
+      yield { operation: section[at]!, source: section[at + 1]! >> 4, immediate: section.readInt32LE(at + 4) }
+}
+
+function helpersCalled(elf: Pick<Elf, 'code'>): number[] {
+  return [...instructionsOf(elf)].flatMap(({ operation, source, immediate }) =>
+    operation === CALL && source === HELPER ? [immediate] : []
+  )
 }
 
 function helperInWords(number: number): string {

@@ -8,11 +8,16 @@ import { compileProgram, TEMPLATE } from '../testing/program'
 import { Random, SEED } from '../testing/random'
 import { readObject } from './btf'
 import { isChainable } from './define'
+import { readElf } from './elf'
 import { RESERVED_MAPS, ROAD_MAPS } from './policy'
 import { readProgram } from './program'
 
 const template = compileProgram(TEMPLATE)
-const quota = compileProgram(readFileSync(join(__dirname, '../../examples/terraform/own-function/quota.bpf.c'), 'utf8'))
+const quotaSource = readFileSync(join(__dirname, '../../examples/terraform/own-function/quota.bpf.c'), 'utf8')
+const quota = compileProgram(quotaSource)
+
+/** The operation of a load of 64 bits, and its source register where a loader has put the descriptor of a map. */
+const [LOAD, MAP_DESCRIPTOR] = [0x18, 1 << 4]
 
 describe('a program', () => {
   test('is a kind of function that can stand in a chain', () => {
@@ -47,6 +52,25 @@ describe('a program', () => {
   test('is told which of its maps holds what cannot be shown', () => {
     const pointing = TEMPLATE.replace('__u32 longest', 'struct sk_buff *packet;\n\t__u32 longest')
     expect(() => readProgram('pointing', compileProgram(pointing))).toThrow('map config: a pointer has no value outside the kernel')
+  })
+
+  test('is refused when it uses functions, variables or settings of the kernel', () => {
+    const externs =
+      'extern void ask(void *packet) SEC(".ksyms");\nextern const void runqueues SEC(".ksyms");\nextern int CONFIG_HZ SEC(".kconfig");'
+    const source = TEMPLATE.replace('INKEV_FUNCTION(', `${externs}\n\nINKEV_FUNCTION(`)
+    const using = source.replace('count(COUNTER(passed));', 'ask(skb);\n\tif (CONFIG_HZ == (long)&runqueues)\n\t\treturn 0;')
+    expect(() => readProgram('foreign', compileProgram(using))).toThrow(
+      /^it uses (?=.*ask)(?=.*runqueues)(?=.*CONFIG_HZ).* of the kernel's own/
+    )
+  })
+
+  test('is refused when it holds the descriptor of another’s map, or has the loader look for one by its name', () => {
+    const forged = Buffer.from(template)
+    const code = readElf(forged).code.find(section => section.includes(LOAD))!
+    code[code.findIndex((byte, at) => at % 8 === 0 && byte === LOAD) + 1]! |= MAP_DESCRIPTOR
+    expect(() => readProgram('forged', forged)).toThrow('it holds numbers that only its loader may put there')
+    const pinned = quotaSource.replace('__uint(type,', '__uint(pinning, 1);\n\t__uint(type,')
+    expect(() => readProgram('pinned', compileProgram(pinned))).toThrow(/map \w+ is pinned by its name/)
   })
 
   test('shown to the reader in any damaged form is read or refused, and breaks nothing', () => {

@@ -8,7 +8,7 @@ import type { CodeObject, Entry, FunctionKind, Image, Problem, Value } from './d
 import { type Elf, readElf } from './elf'
 import { group } from './fields'
 import { LayoutFault, layoutText, shapeOf, sharedBytes } from './layout'
-import { callsKernel, KEY_MAX, MAP_TYPES, OWN_MAPS, RECORD_MAX, RESERVED_MAPS, ROAD_MAPS } from './policy'
+import { foreignUse, KEY_MAX, MAP_TYPES, OWN_MAPS, RECORD_MAX, RESERVED_MAPS, ROAD_MAPS } from './policy'
 import { MismatchError } from './scalars'
 import { resolved } from './types'
 
@@ -50,7 +50,8 @@ export function readProgram(name: string, elf: Uint8Array): Program {
   if (variables) throw new RangeError(`it has variables that are not constant (section ${variables}): keep them in a map`)
   const main = mainOf(spec)
   for (const map of spec.maps.values()) requireMap(map)
-  if (callsKernel(file)) throw new RangeError("it calls a function of the kernel's own, and may call helpers only")
+  const foreign = foreignUse(file)
+  if (foreign) throw new RangeError(foreign)
   const declares = declaredBy(spec)
   return { kind: kindOf({ name, main, elf, spec }, declares), declares }
 }
@@ -104,7 +105,8 @@ function requireName(name: string, what: string): void {
 }
 
 function requireMap(map: MapSpec): void {
-  const { name, type, key, value, keySize, valueSize, maxEntries } = map
+  const { name, type, key, value, keySize, valueSize, maxEntries, pinned } = map
+  if (pinned) throw new RangeError(`map ${name} is pinned by its name, under which others could be found: leave pinning out`)
   if (ROAD_MAPS.includes(name)) return
   requireName(name, 'map')
   if (RESERVED_MAPS.includes(name)) throw new RangeError(`map ${name} has the name of one of the road's own: give it another`)
