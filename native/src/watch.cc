@@ -48,14 +48,6 @@ private:
 	{
 		std::unique_ptr<std::shared_ptr<State>> owner(shared);
 		std::shared_ptr<State> state = *owner;
-		struct Resume {
-			State &state;
-			~Resume()
-			{
-				state.resume();
-			}
-		} resume{*state};
-
 		auto open = [&] { return !state->closed; };
 		try {
 			if (open())
@@ -63,6 +55,20 @@ private:
 		} catch (const Napi::Error &error) {
 			// Node-API by itself only warns of it.
 			napi_fatal_exception(env, error.Value());
+		}
+		resume_next_turn(env, state);
+	}
+
+	// Node takes one call after the other while they come: one comes each turn of the event
+	// loop.
+	static void resume_next_turn(Napi::Env env, const std::shared_ptr<State> &state)
+	{
+		auto resume = [state](const Napi::CallbackInfo &) { state->resume(); };
+		try {
+			Napi::Value later = env.Global().Get("setImmediate");
+			later.As<Napi::Function>().Call({Napi::Function::New(env, resume)});
+		} catch (const Napi::Error &) { // the environment ends
+			state->resume();
 		}
 	}
 
