@@ -21,6 +21,8 @@ struct transport {
 	protocol_t protocol;
 };
 
+/* Whether the packet has one at the offset, and `length` bytes from there: a number that no packet
+ * has where IP says to be shorter than its own header. */
 static __always_inline bool read_transport(struct __sk_buff *skb, struct transport *transport,
 					   __u32 offset, __u32 length, protocol_t protocol)
 {
@@ -30,7 +32,7 @@ static __always_inline bool read_transport(struct __sk_buff *skb, struct transpo
 	transport->offset = offset;
 	transport->length = length;
 	transport->protocol = protocol;
-	if (skb->len < offset + length)
+	if (length > skb->len - offset)
 		return false;
 	if (protocol == IPPROTO_UDP)
 		return header + sizeof(struct udphdr) <= end && length >= sizeof(struct udphdr);

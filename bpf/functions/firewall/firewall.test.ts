@@ -518,6 +518,19 @@ each('other protocols over IPv%i', family => {
     }
   })
 
+  test('a packet of a session that says to be shorter than its headers is dropped', async () => {
+    const t = await traffic()
+    t.connect()
+    const segment = t.segment('inside', { flags: 'A', seq: 1001, ack: 5001 }).bytes()
+    const [field, least] = family === 4 ? [16, 40] : [18, 20]
+    for (let length = 0; length < least; length++) {
+      expect(t.send('inside', segment)).toMatchObject(passed('inside'))
+      const short = Buffer.from(segment)
+      short.writeUInt16BE(length, field)
+      expect(t.send('inside', short)).toMatchObject(dropped('malformed'))
+    }
+  })
+
   test('a session is as readable as the operator wrote its addresses', async () => {
     const t = await traffic()
     t.connect()

@@ -104,6 +104,18 @@ describe.each(FAMILIES)('IPv%i', family => {
     expect(from('SA', 6000, 9001)).toEqual(heard)
   })
 
+  test('a packet of a session that says to be shorter than its headers is dropped', async () => {
+    const tested = await load()
+    const datagram = udp(local, remote, 20_001, 53).bytes()
+    const [field, least] = family === 4 ? [16, 28] : [18, 8]
+    for (let length = 0; length < least; length++) {
+      expect(left(out(tested, datagram), 'outside')).toMatchObject({ sport: 20_001 })
+      const short = Buffer.from(datagram)
+      short.writeUInt16BE(length, field)
+      expect(left(out(tested, short), 'outside')).toEqual({ malformed: 1 })
+    }
+  })
+
   test('what comes late of a closed connection passes for four minutes, and is of none afterwards', async () => {
     const tested = await load()
     const to = (flags: string, seq: number, ack = 0) => left(out(tested, tcp(local, remote, 20_001, 80, flags, seq, ack)), 'outside')
