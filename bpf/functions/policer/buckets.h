@@ -172,7 +172,7 @@ static __always_inline __u64 cost_of(const struct limit *limit, const struct loa
 }
 
 /* As take(), at the present time. */
-static __noinline __u64 take_now(struct bucket *bucket, __u64 cost, __u64 allowed)
+static __noinline __u64 take_now(struct bucket *bucket, __u64 cost, __u64 burst)
 {
 	__u64 now = read_clock(), full_at = *(volatile __u64 *)&bucket->full_at;
 	__s64 missing = full_at - now;
@@ -183,24 +183,24 @@ static __noinline __u64 take_now(struct bucket *bucket, __u64 cost, __u64 allowe
 			return 0;
 		missing = 0; /* another CPU has just written a later time */
 	}
-	if (missing < allowed)
+	if (missing < burst)
 		__sync_fetch_and_add(&bucket->full_at, cost);
 	return missing;
 }
 
 /*
- * How far behind a bucket is, in ticks of which one burst is allowed; takes `cost` from it where
- * that is less than `allowed`. No lock: what passes is added in one access, so every CPU's packets
+ * How far behind a bucket is, in ticks; takes `cost` from it where that is less than `burst`. No
+ * lock: what passes is added in one access, so every CPU's packets
  * are paid for. CPUs that ask in the same moment may all find the last of it, and leave it in debt
  * by a packet each.
  */
-static __always_inline __u64 take(struct bucket *bucket, __u64 cost, __u64 burst, __u64 allowed)
+static __always_inline __u64 take(struct bucket *bucket, __u64 cost, __u64 burst)
 {
 	__u64 full_at = *(volatile __u64 *)&bucket->full_at,
 	      seen = *(volatile __u64 *)&bucket->seen;
 
 	if (unlikely(full_at - seen + cost >= burst >> LEEWAY_SHIFT))
-		return take_now(bucket, cost, allowed);
+		return take_now(bucket, cost, burst);
 	__sync_fetch_and_add(&bucket->full_at, cost);
 	return 0;
 }

@@ -58,7 +58,7 @@ static __always_inline int judge_load(const struct limit *limit, struct bucket *
 
 	if (!bucket)
 		return CORE_NO_ROOM;
-	missing = take(bucket, cost_of(limit, load), limit->burst, limit->burst);
+	missing = take(bucket, cost_of(limit, load), limit->burst);
 	if (likely(missing < (markable ? limit->burst / 2 : limit->burst)))
 		return PASS;
 	count_excess(limit->id, load->packets, load->bytes);
