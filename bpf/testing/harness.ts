@@ -166,6 +166,7 @@ class Tested implements TestedFunction {
 
   async sendTogether(...lanes: { frame: Frame; arrival?: Arrival }[][]): Promise<Passed[][]> {
     const runs = lanes.map(lane => lane.map(({ frame, arrival }) => ({ data: frame.bytes(), context: this.contextOf(arrival ?? {}) })))
+    this.counted = undefined
     const results = await runTogether(this.instance.entry, runs)
     return results.map(lane => lane.map(run => this.passed(run, run.data)))
   }

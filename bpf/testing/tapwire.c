@@ -10,7 +10,6 @@
 #include "tap.h"
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 
 static void copy(int from, int to)
 {
