@@ -142,4 +142,4 @@ test(`${BATCHES * CONFIGS * PACKETS} packets are copied as by the model`, async 
   /* Five times the deviation that chance has. */
   const deviation = Math.sqrt(sampled.chosen * (1 / 3) * (2 / 3))
   expect(Math.abs(sampled.taken - sampled.chosen / 3)).toBeLessThan(5 * deviation)
-}, 60_000)
+}, 180_000)
