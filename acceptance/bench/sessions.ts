@@ -4,7 +4,7 @@
 import type { FunctionKind } from '@inkev/bpf/catalogue/define'
 import { firewall } from '@inkev/bpf/functions/firewall/firewall'
 import { nat } from '@inkev/bpf/functions/nat/nat'
-import { eth } from '@inkev/bpf/testing/frame'
+import { eth } from '@inkev/bpf/packets/frame'
 import { loadFunction } from '@inkev/bpf/testing/harness'
 import { median } from './median'
 

@@ -2,10 +2,10 @@
 // Measures the graph itself: what one more function costs a packet, and how long the writes of a re-stitch take. BPF_PROG_TEST_RUN, no device.
 
 import { INSTANCE_FIRST as FIRST, slotOf } from '@inkev/bpf/core/graph'
-import { eth } from '@inkev/bpf/testing/frame'
+import { eth } from '@inkev/bpf/packets/frame'
+import { encodeContext } from '@inkev/bpf/packets/skb'
 import { STARTED } from '@inkev/bpf/testing/harness'
 import { LoadedObject, type Table } from '@inkev/bpf/testing/instance'
-import { encodeContext } from '@inkev/bpf/testing/skb'
 import type { BpfMap } from '@inkev/native'
 import { median } from './median'
 

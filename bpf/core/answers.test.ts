@@ -2,7 +2,7 @@
 // What packet.h reads and what icmp.h, arp.h and nd.h make of packets, through a program that only does that.
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { eth, Frame, fragments } from '../testing/frame'
+import { eth, Frame, fragments } from '../packets/frame'
 import { loadFunction, type TestedFunction } from '../testing/harness'
 import { answers } from '../testing/kinds'
 

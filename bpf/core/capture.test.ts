@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { readObject, recordCodec } from '../catalogue/btf'
-import { eth } from '../testing/frame'
+import { eth } from '../packets/frame'
 import { captureReader } from './capture'
 
 const object = (name: string) => readObject(readFileSync(join(__dirname, `../build/${name}.bpf.o`)))

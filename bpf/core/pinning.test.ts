@@ -2,7 +2,7 @@
 // Pinned workload ports: what a workload says under a name that is not its own goes nowhere.
 
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { eth, type Frame } from '../testing/frame'
+import { eth, type Frame } from '../packets/frame'
 import { Host } from '../testing/host'
 import { makeNamespace, removeNamespaces } from '../testing/namespaces'
 import { Wire } from '../testing/wire'

@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { native } from '@inkev/native'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { eth, type Frame } from '../testing/frame'
+import { eth, type Frame } from '../packets/frame'
 import type { Host } from '../testing/host'
 import { configure, makeNamespace, removeNamespaces, runIn } from '../testing/namespaces'
 import type { Network } from '../testing/network'

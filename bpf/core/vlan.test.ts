@@ -3,7 +3,7 @@
 
 import { native } from '@inkev/native'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { eth, type Frame } from '../testing/frame'
+import { eth, type Frame } from '../packets/frame'
 import { Host } from '../testing/host'
 import { configure, makeNamespace, removeNamespaces } from '../testing/namespaces'
 import type { Network } from '../testing/network'

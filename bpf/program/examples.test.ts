@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { type Program, readProgram } from '../catalogue/program'
-import { eth, type Frame, fragments } from '../testing/frame'
+import { eth, type Frame, fragments } from '../packets/frame'
+import { parse } from '../packets/parse'
 import { type Arrival, loadFunction, type Outcome, type TestedFunction } from '../testing/harness'
-import { parse } from '../testing/parse'
 import { compileProgram } from '../testing/program'
 
 const EXAMPLES = join(__dirname, '../../examples/terraform/own-function')

@@ -4,10 +4,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { internetChecksum, pseudoHeader } from './checksum'
+import { internetChecksum, pseudoHeader } from '../packets/checksum'
+import type { Frame } from '../packets/frame'
+import { type Parsed, parse } from '../packets/parse'
 import { compiled } from './compiled'
-import type { Frame } from './frame'
-import { type Parsed, parse } from './parse'
 
 /** What the machine takes unfinished (TUN_F_…): checksums, trains of TCP segments and of UDP datagrams, over IPv4 and IPv6. */
 const EVERY_OFFLOAD = 0x01 | 0x02 | 0x04 | 0x20 | 0x40

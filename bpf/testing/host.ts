@@ -15,8 +15,8 @@ import {
   OUTSIDE,
   slotOf
 } from '../core/graph'
+import { VXLAN_PORT } from '../packets/frame'
 import { noteCounted } from './counted'
-import { VXLAN_PORT } from './frame'
 import { Instance, LoadedObject, type Table } from './instance'
 import { Network } from './network'
 

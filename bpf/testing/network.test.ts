@@ -2,12 +2,12 @@
 // One network on two hosts, on real devices: delivery, copies for all, tunnels. Nobody has said where the addresses are.
 
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { eth, type Frame } from './frame'
+import { eth, type Frame } from '../packets/frame'
+import { parse } from '../packets/parse'
 import type { Host } from './host'
 import { forwarder } from './kinds'
 import { removeNamespaces } from './namespaces'
 import type { Network } from './network'
-import { parse } from './parse'
 import { twoHosts, UPLINK } from './underlay'
 import { type Captured, Wire } from './wire'
 import type { Workload } from './workload'

@@ -3,9 +3,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Handle, type Link, type Netns, native } from '@inkev/native'
-import { Frame } from './frame'
+import { Frame } from '../packets/frame'
+import { encodeContext } from '../packets/skb'
 import { LoadedObject } from './instance'
-import { encodeContext } from './skb'
 
 export interface Captured {
   /** Of the whole frame; `bytes` has no more than 2048 of it. */

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { Endpoint } from '../../catalogue/define'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { type Arrival, loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { bridge } from './bridge'

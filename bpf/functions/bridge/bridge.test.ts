@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import type { Endpoint } from '../../catalogue/define'
-import { eth } from '../../testing/frame'
+import { eth } from '../../packets/frame'
 import { loadFunction, now, type TestedFunction } from '../../testing/harness'
 import { bridge } from './bridge'
 

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { linkLocal } from '../../catalogue/addresses'
-import { eth } from '../../testing/frame'
+import { eth } from '../../packets/frame'
 import { loadFunction, now, type TestedFunction } from '../../testing/harness'
 import { dhcp } from './dhcp'
 import { CONFIG, MACS, read, request, SERVER, send, surroundings, told } from './testing'

@@ -2,7 +2,7 @@
 // What the tests of the DHCP server share: questions as bytes, answers as words.
 
 import { formatIp, formatMac, ipFromBytes, ownBytes, parseIp, parseMac } from '../../catalogue/addresses'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import type { Outcome, TestedFunction } from '../../testing/harness'
 
 /** By their numbers, from 1. */

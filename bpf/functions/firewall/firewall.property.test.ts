@@ -2,7 +2,7 @@
 // Generated sequences: whatever two ends and those between them send, while rules change and time passes, the loaded program does as the model says.
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'

@@ -3,7 +3,7 @@
 
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { INSTANCE_FIRST, slotOf } from '../../core/graph'
-import { eth, fragments } from '../../testing/frame'
+import { eth, fragments } from '../../packets/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { firewall } from './firewall'
 import { other, type Side, Traffic } from './testing'

@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import type { Entry, Image } from '../../catalogue/define'
 import { validateConfig } from '../../catalogue/validate'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'

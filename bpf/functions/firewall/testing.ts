@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the firewall share: packets between a local and a remote end, in both IP versions.
 
-import { eth, type Frame, type IcmpFields, type PortFields, type TcpFields } from '../../testing/frame'
+import { eth, type Frame, type IcmpFields, type PortFields, type TcpFields } from '../../packets/frame'
 import type { Outcome, TestedFunction } from '../../testing/harness'
 import type { Table } from '../../testing/instance'
 

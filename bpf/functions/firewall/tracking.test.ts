@@ -2,7 +2,7 @@
 // Generated conversations: what two honest ends of a TCP connection send passes, whatever the network does to it and whatever scales their windows have.
 
 import { afterAll, beforeAll, test } from '@jest/globals'
-import type { TcpFields } from '../../testing/frame'
+import type { TcpFields } from '../../packets/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { firewall } from './firewall'

@@ -4,7 +4,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
 import { INSTANCE_FIRST, slotOf } from '../../core/graph'
-import { eth, fragments } from '../../testing/frame'
+import { eth, fragments } from '../../packets/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { inspect } from './inspect'
 import { clientHello, dnsOverTcp, dnsQuery, FAMILIES, hits, ip, type Side, tcp, udp } from './testing'

@@ -2,8 +2,8 @@
 // Trains from a virtual machine, which the kernel keeps in pages beside the packet: what is found in them, and what in the same bytes sent one by one.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import { eth, type Frame } from '../../packets/frame'
 import type { Card, Received } from '../../testing/card'
-import { eth, type Frame } from '../../testing/frame'
 import { Host } from '../../testing/host'
 import type { Instance } from '../../testing/instance'
 import { makeNamespace, removeNamespaces } from '../../testing/namespaces'

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of inspect have in common: payloads as clients send them, packets that carry them, and hits by the patterns' names.
 
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import type { TestedFunction } from '../../testing/harness'
 import { inspectImage } from './image'
 

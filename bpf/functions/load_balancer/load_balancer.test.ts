@@ -2,7 +2,7 @@
 // The balancer, packet by packet: through the loaded program, in both families alike.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
-import { eth, type Frame, fragments } from '../../testing/frame'
+import { eth, type Frame, fragments } from '../../packets/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { loadBalancer } from './load_balancer'
 import { ADDRESSES, type Ends, endsOf, forgetAll, ip, other, quotedEnds, type Side, tcp, turned, udp, wait } from './testing'

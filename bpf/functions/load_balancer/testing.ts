@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the balancer share: clients and backends in both IP versions.
 
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
+import { parse } from '../../packets/parse'
 import type { Outcome, TestedFunction } from '../../testing/harness'
-import { parse } from '../../testing/parse'
 
 export type Side = 'inside' | 'outside'
 export const other = (side: Side): Side => (side === 'inside' ? 'outside' : 'inside')

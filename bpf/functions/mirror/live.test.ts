@@ -2,10 +2,10 @@
 // A mirror on real devices: copies reach a collector in another network, on another host, and the traffic that is copied does not suffer.
 
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { parse } from '../../packets/parse'
 import type { Host } from '../../testing/host'
 import type { Instance } from '../../testing/instance'
 import { runIn } from '../../testing/namespaces'
-import { parse } from '../../testing/parse'
 import { bulk } from '../../testing/traffic'
 import { twoHosts, UPLINK } from '../../testing/underlay'
 import type { Workload } from '../../testing/workload'

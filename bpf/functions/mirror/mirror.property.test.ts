@@ -3,7 +3,7 @@
 
 import { type Netlink, type Netns, native } from '@inkev/native'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { makeNamespace, removeNamespaces } from '../../testing/namespaces'
 import { Random, SEED } from '../../testing/random'

@@ -4,8 +4,8 @@
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
 import { SNAP_LENGTH_MAX } from '../../core/capture'
+import { eth, type Frame } from '../../packets/frame'
 import { readCaptures } from '../../testing/captures'
-import { eth, type Frame } from '../../testing/frame'
 import { loadFunction, type TestedFunction } from '../../testing/harness'
 import { mirror } from './mirror'
 

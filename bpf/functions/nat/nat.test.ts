@@ -2,7 +2,7 @@
 // The NAT, packet by packet.
 
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { eth, type Frame, fragments } from '../../testing/frame'
+import { eth, type Frame, fragments } from '../../packets/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { nat } from './nat'
 import { age, endsOf, icmp, ip, type Packet } from './testing'

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the NAT share: packets by their ends, and time that passes.
 
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
+import { type Parsed, parse } from '../../packets/parse'
 import type { Outcome, TestedFunction } from '../../testing/harness'
-import { type Parsed, parse } from '../../testing/parse'
 
 /** The ends of a packet. The identifier of an echo stands for both ports. */
 export interface Packet {

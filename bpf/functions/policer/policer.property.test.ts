@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import type { Limits } from './limit'

@@ -3,7 +3,7 @@
 
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { validateConfig } from '../../catalogue/validate'
-import { eth, type Frame } from '../../testing/frame'
+import { eth, type Frame } from '../../packets/frame'
 import { type Arrival, loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { policer } from './policer'
 import { buckets, pass } from './testing'

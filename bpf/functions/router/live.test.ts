@@ -3,10 +3,10 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { linkLocal } from '../../catalogue/addresses'
+import { parse } from '../../packets/parse'
 import type { Host } from '../../testing/host'
 import type { Instance } from '../../testing/instance'
 import type { Network } from '../../testing/network'
-import { parse } from '../../testing/parse'
 import { twoHosts } from '../../testing/underlay'
 import type { Workload } from '../../testing/workload'
 import { router } from './router'

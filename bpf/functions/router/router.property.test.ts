@@ -2,7 +2,7 @@
 // Generated sequences: packets to everywhere, while routes change and neighbours are declared, heard and forgotten; the loaded program does as the model says.
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { eth } from '../../testing/frame'
+import { eth } from '../../packets/frame'
 import { loadFunction, type Outcome, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { router } from './router'

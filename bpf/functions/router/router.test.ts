@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { linkLocal } from '../../catalogue/addresses'
-import { eth, type Frame, fragments } from '../../testing/frame'
+import { eth, type Frame, fragments } from '../../packets/frame'
 import { loadFunction, now, type Outcome, type TestedFunction } from '../../testing/harness'
 import { Random, SEED } from '../../testing/random'
 import { router } from './router'
