@@ -207,10 +207,10 @@ async function runTold(suite, program, args, cwd, env, hear, tally) {
       complaints = (complaints + text).slice(-COMPLAINTS_MAX)
     })
     createInterface({ input: child.stdout }).on('line', line => {
-      news(line)
       const result = parseObject(line)
       if (result) hear(result)
       else if (line.trim()) console.log(line)
+      news(`${tally.passed} tests have passed`)
     })
     return new Promise(resolve => {
       child.on('error', () => resolve('an error'))
