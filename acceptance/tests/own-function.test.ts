@@ -61,7 +61,7 @@ async function used(address: string): Promise<number> {
 
 /** SHA-256 of the code that measures alice's quota. */
 async function codeRun(): Promise<string> {
-  return (await edge.request('GET', '/v1/functions/alice-quota')).body.code
+  return (await edge.request('GET', '/v1/functions/alice-quota')).body.status.code
 }
 
 describe('the example own-function', () => {

@@ -229,7 +229,8 @@ export const status = group({
   state: choice(['active', 'idle', 'degraded', 'pending'], {
     doc: 'active: in the kernel; idle: nothing on this host reaches it, so nothing is loaded; pending: waits for another resource; degraded: see the reason.'
   }),
-  reason: optional(text({ doc: 'Why it is not active, or what is amiss though it is.', maxLength: 2048 }))
+  reason: optional(text({ doc: 'Why it is not active, or what is amiss though it is.', maxLength: 2048 })),
+  code: optional(text({ doc: 'SHA-256 of the object that runs, of functions and networks; none while nothing does.', maxLength: 64 }))
 })
 
 /** An agent’s own host. */

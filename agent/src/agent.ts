@@ -199,7 +199,7 @@ export class Agent extends EventEmitter<{ event: [Event] }> {
     const status = this.reconciler.statuses.get(resourceKey(type, name)) ?? { state: 'pending', reason: 'not looked at yet' }
     const view = viewOf(this.desired(), facts, type, name, config, functionName => portNumbersOf(functionName, this.desired(), this.ids))
     const code = this.reconciler.code(resourceKey(type, name))
-    return { name, ...view, ...(code && { code }), status }
+    return { name, ...view, status: { ...status, ...(code && { code }) } }
   }
 }
 

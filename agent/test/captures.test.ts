@@ -161,7 +161,7 @@ describe('a capture', () => {
       expect(await ping('10.0.1.12', 1)).toBe(0)
       await shown.says('tap.inside,8,\ntap.outside,0,\n', 5_000)
     } finally {
-      await shown.stop('SIGKILL')
+      await shown.stop()
     }
   })
 

@@ -115,7 +115,7 @@ describe('an agent with other code', () => {
       ['networks/web', 'bridge']
     ]) {
       const sum = createHash('sha256').update(readFileSync(join(objects, `${object}.bpf.o`)))
-      expect((await host.request('GET', `/v1/${path}`)).body.code).toBe(sum.digest('hex'))
+      expect((await host.request('GET', `/v1/${path}`)).body.status.code).toBe(sum.digest('hex'))
     }
     expect((await host.run(['find', '/sys/fs/bpf/inkev', '-type', 'f'])).split('\n').length).toBe(pins.split('\n').length)
     await host.stopAgent()
@@ -166,7 +166,7 @@ describe('an agent whose firewall and NAT keep more of each session', () => {
 })
 
 function codesOf(...names: string[]): Promise<string[]> {
-  return Promise.all(names.map(async name => (await host.request('GET', `/v1/functions/${name}`)).body.code))
+  return Promise.all(names.map(async name => (await host.request('GET', `/v1/functions/${name}`)).body.status.code))
 }
 
 /** A stitch, as POST /v1/bulk takes it. */

@@ -117,13 +117,11 @@ const declares = Type.Record(Type.String(), Type.Unknown(), {
 function answerOf(type: ResourceType): TSchema {
   const { properties, required = [], ...schema } = resources[type] as TObject
   const ports = Type.Record(Type.String(), Type.Integer(), { description: 'The numbers of its ports by their names.' })
-  const runs = type === 'functions' || type === 'networks'
-  const code = Type.String({ description: 'SHA-256 of the object that runs; none while nothing does.' })
   const added = { name: Type.String(), ...(type === 'functions' && { ports }), ...(type === 'programs' && { declares }), status }
   const readable = Object.fromEntries(Object.entries(properties).filter(([, { writeOnly }]) => !writeOnly))
   return Type.Unsafe({
     ...schema,
-    properties: { ...readable, ...added, ...(runs && { code }) },
+    properties: { ...readable, ...added },
     required: [...required.filter(name => name in readable), ...Object.keys(added)]
   })
 }

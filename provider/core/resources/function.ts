@@ -25,7 +25,7 @@ export const networkFunction = defineResource({
   reflect: reflectHosts,
 
   gather(found) {
-    return { code: [...new Set([...found.values()].flatMap(({ item: { code } }) => (typeof code === 'string' ? [code] : [])))].toSorted() }
+    return { code: [...new Set([...found.values()].flatMap(({ item }) => item.status?.code ?? []))].toSorted() }
   },
 
   /** A function cannot become one of another kind. */
