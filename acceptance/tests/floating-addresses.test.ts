@@ -7,7 +7,7 @@ import { Lab } from '../lab/lab'
 import type { Namespace } from '../lab/namespace'
 import type { RunningProgram } from '../lab/process'
 import { Terraform } from '../lab/terraform'
-import { fetchHttp, ping, throughput } from '../lab/traffic'
+import { FLOWING, fetchHttp, ping, throughput } from '../lab/traffic'
 
 const SHARED = ['203.0.113.2', '2001:db8:1::2'] as const
 const FLOATING = ['203.0.113.11', '2001:db8:1::11'] as const
@@ -73,7 +73,7 @@ describe('the example floating-addresses', () => {
   })
 
   test('carries a stream through it', async () => {
-    expect(await throughput(app, visitor, VISITOR[0], 1)).toBeGreaterThan(0.1)
+    expect(await throughput(app, visitor, VISITOR[0], 1)).toBeGreaterThan(FLOWING)
   })
 
   test('is followed by an empty plan', async () => {

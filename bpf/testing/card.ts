@@ -20,7 +20,7 @@ const GSO_TYPES = { tcp4: 1, tcp6: 4, udp: 5 }
 const [TCP, UDP] = [6, 17]
 const [IPV4, TAGGED] = [0x0800, 0x8100]
 const STEP_MS = 5
-const LIMIT_MS = 3000
+const LIMIT_MS = 10_000
 
 /** A packet, with its checksum completed where the machine was left to do it. */
 export interface Received extends Parsed {
@@ -44,9 +44,9 @@ export class Card {
     const flags = `${offloads ? EVERY_OFFLOAD : 0}`
     const child = spawn(compiled('tapcard'), [netns, device, flags], { stdio: ['pipe', 'pipe', 'inherit'] })
     const card = new Card(child, mac)
-    const ready = await Promise.race([once(child.stdout, 'readable').then(() => true), once(child, 'exit').then(() => false)])
-    if (!ready) throw new Error(`tapcard ended: no tap ${device} in ${netns}`)
     child.stdout.on('data', (bytes: Buffer) => card.take(bytes))
+    const ready = await Promise.race([once(child.stdout, 'data').then(() => true), once(child, 'exit').then(() => false)])
+    if (!ready) throw new Error(`tapcard ended: no tap ${device} in ${netns}`)
     return card
   }
 

@@ -26,11 +26,18 @@ const THREAD = `
 export async function runTogether(program: Program, threads: TestRun[][]): Promise<TestResult[][]> {
   const shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
   const common = { addon: require.resolve('@inkev/native/build/inkev.node'), id: program.info.id, threads: threads.length, shared }
-  return Promise.all(
-    threads.map(async (runs, n) => {
-      const worker = new Worker(THREAD, { eval: true, workerData: { ...common, cpu: n % availableParallelism(), runs } })
-      const [results] = (await once(worker, 'message')) as [TestResult[]]
-      return results.map(result => ({ ...result, data: Buffer.from(result.data), context: Buffer.from(result.context) }))
-    })
-  )
+  const workers = threads.map((runs, n) => {
+    return new Worker(THREAD, { eval: true, workerData: { ...common, cpu: n % availableParallelism(), runs } })
+  })
+  try {
+    return await Promise.all(workers.map(resultsOf))
+  } finally {
+    await Promise.all(workers.map(worker => worker.terminate()))
+  }
+}
+
+/** Throws what the thread has thrown: the others wait for it until they are ended. */
+async function resultsOf(worker: Worker): Promise<TestResult[]> {
+  const [results] = (await once(worker, 'message')) as [TestResult[]]
+  return results.map(result => ({ ...result, data: Buffer.from(result.data), context: Buffer.from(result.context) }))
 }

@@ -6,7 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { runIn } from './namespaces'
 
 const PORT = '5201'
-const LISTENING_LIMIT_MS = 3000
+const LISTENING_LIMIT_MS = 10_000
+
+/** Bits per second beyond which a stream flows, however busy the machine is: one that loses whole trains crawls from timeout to timeout. */
+export const FLOWING = 1e7
 
 export interface BulkOptions {
   megabytes?: number

@@ -11,16 +11,13 @@ import { Host } from './host'
 import { forwarder } from './kinds'
 import { configure, makeNamespace, removeNamespaces, runIn } from './namespaces'
 import type { Network } from './network'
-import { bulk } from './traffic'
+import { bulk, FLOWING } from './traffic'
 import { join, joinNamespaces, twoHosts, UPLINK, VTEPS, VTEPS_IPV6 } from './underlay'
 import { Wire } from './wire'
 import { Workload } from './workload'
 
 const mac = (n: number) => `02:00:00:00:02:0${n}`
 const place = (n: number, mtu = 1450) => ({ mac: mac(n), addresses: [`10.2.0.${n}/24`, `fd02::${n}/64`], mtu })
-
-/** Bits per second beyond which a stream flows, however busy the machine is: one that loses whole trains crawls from timeout to timeout. */
-const FLOWING = 1e7
 
 /** What is closed behind each test, last made first. */
 const made: Array<() => void> = []
