@@ -39,8 +39,7 @@ export function noRows<Row = never>(): { [type in keyof Desired]: Map<string, Ro
 /** What the model must know of the host. */
 export interface HostFacts {
   name: string
-  /** Absent on a host whose networks end at it. */
-  /** `mtu` is the least of all uplinks; `further` are those beside the first. */
+  /** Absent on a host whose networks end at it. `mtu` is the least of all uplinks; `further` are those beside the first. */
   uplink?: { name: string; ifindex: number; mtu: number; vtep: string; further?: { name: string; ifindex: number }[] }
   /** Whether a namespace of a workload port is there. */
   hasNetns(netns: string): boolean

@@ -49,7 +49,7 @@ interface Watched extends PlacedProbe {
   hindrance?: string
 }
 
-/** Emits `change` when something begins to fail or is well again. */
+/** Emits `change` when something begins to fail or is well again, cannot be asked or can be again. */
 export class Prober extends EventEmitter<{ change: [] }> {
   /** By function and key: `functions/front web1`. */
   private watched = new Map<string, Watched>()
@@ -223,11 +223,11 @@ class Child {
     if (!this.process) return
     this.process = undefined
     this.log.warn({ netns: this.netns, reason }, 'the process that asks from a namespace is started again')
-    for (const id of Object.keys(this.questions)) this.hear({ id, hindrance: `no process stays in its namespace: ${reason}` })
     this.restart = setTimeout(() => {
       this.restart = undefined
       this.start()
     }, RESTART_MS)
+    for (const id of Object.keys(this.questions)) this.hear({ id, hindrance: `no process stays in its namespace: ${reason}` })
   }
 }
 
