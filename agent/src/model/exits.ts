@@ -6,25 +6,26 @@ import type { Graph } from './graph'
 import { isVeth, type Workload } from './workloads'
 
 export class Exits {
-  /** Keys of the instances from which a packet can come to such a device by chains and stitches. */
+  /** Keys of the instances, networks among them, from which a packet can come to such a device by chains and stitches. */
   private readonly before: ReadonlySet<string>
   private readonly workloads: readonly Workload[]
-  private readonly networks: ReadonlySet<string>
 
   constructor({ instances, workloads }: Pick<Graph, 'instances' | 'workloads'>) {
-    this.workloads = [...workloads.values()].filter(({ network }) => network !== undefined)
-    const devices = [...workloads.values()].filter(({ device }) => !isVeth(device))
+    const all = [...workloads.values()]
+    this.workloads = all.filter(({ network }) => network !== undefined)
+    const led = networksByChain(this.workloads)
+    const devices = all.filter(({ device }) => !isVeth(device))
     const before = new Set(devices.flatMap(({ chain, join }) => [...chain, ...(join && 'instance' in join ? [join.instance] : [])]))
-    for (const key of before)
+    for (const key of before) {
       for (const next of instances.get(key)?.ports.values() ?? []) if (next && 'instance' in next) before.add(next.instance)
+      for (const network of led.get(key) ?? []) before.add(network)
+    }
     this.before = before
-    const names = this.workloads.flatMap(workload => (this.isBefore(workload) ? [workload.network!] : []))
-    this.networks = new Set([...names.map(name => resourceKey('networks', name)), ...before])
   }
 
   /** Whether packets that come into the network from other hosts can leave by such a device. */
   from(network: string): boolean {
-    return this.networks.has(resourceKey('networks', network))
+    return this.before.has(resourceKey('networks', network))
   }
 
   /** Those whose packets end in a veth. */
@@ -35,4 +36,12 @@ export class Exits {
   private isBefore({ chain }: Workload): boolean {
     return chain.some(key => this.before.has(key))
   }
+}
+
+/** Keys of the networks whose packets come to a function in the chain of a workload, by the function's key. */
+function networksByChain(workloads: readonly Workload[]): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const { chain, network } of workloads)
+    for (const key of chain) found.set(key, (found.get(key) ?? new Set()).add(resourceKey('networks', network!)))
+  return found
 }

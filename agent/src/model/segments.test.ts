@@ -131,6 +131,13 @@ test('networks from which packets can come to network cards and taps are known, 
   expect(['lan', 'red', 'blue', 'green'].filter(network => plain.from(network))).toEqual(['lan', 'red', 'blue', 'green'])
   expect(plain.workloadsWithout().map(({ key }) => key)).toEqual(['ports/red', 'ports/blue', 'ports/green'])
   const { 'stitches/lan': _, 'stitches/copies': __, 'ports/tap': ___, ...closed } = all
+  const beyond = {
+    ...closed,
+    'stitches/copies': all['stitches/copies'],
+    'stitches/blue': { ...all['stitches/lan'], a: { network: 'blue' } }
+  }
+  const routed = new Exits(buildGraph(desiredOf(beyond), facts))
+  expect(['lan', 'red', 'blue', 'green'].filter(network => routed.from(network))).toEqual(['lan', 'red', 'blue'])
   const none = new Exits(buildGraph(desiredOf(closed), facts))
   expect(['lan', 'red', 'blue', 'green'].filter(network => none.from(network))).toEqual(['lan'])
 })
