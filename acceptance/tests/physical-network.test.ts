@@ -105,6 +105,12 @@ describe('the example physical-network', () => {
     const forAll = await traced('203.0.113.255', 'ff:ff:ff:ff:ff:ff')
     expect(forAll.steps).toContainEqual(expect.objectContaining({ at: 'core/vlan', verdict: 'delivered', to: 'ports/appliance/200' }))
     expect(forAll.verdict).toBe('kernel')
+    const ethernet = { source: '02:00:00:00:99:99', destination: 'ff:ff:ff:ff:ff:ff' }
+    const train = { ethernet, ip: { source: ROUTER[0], destination: '203.0.113.255' }, udp: { destination_port: 9 }, payload_length: 1000 }
+    expect(await edge.request('POST', '/v1/trace', { from: { segment: 'wan' }, packet: { ...train, segment_size: 500 } })).toMatchObject({
+      status: 422,
+      body: { error: { message: expect.stringContaining('the segment of network wan copies the train') } }
+    })
   })
 
   test('leaves the device to its host: its own addresses work on', async () => {

@@ -8,6 +8,7 @@ import type { Ending, Step, TraceAnswer } from '../../api/trace'
 import { type Copy, EXIT, type Packet, type Run, type Shadow, STOPPED } from '../kernel/shadow'
 import { inWords } from '../model/desired'
 import type { Instance } from '../model/graph'
+import { segmentKey } from '../model/workloads'
 import { ROAD, roadKey } from '../plan/wishes'
 import type { Reconciler } from '../reconcile'
 import { changesOf } from './frame'
@@ -201,10 +202,15 @@ function requireWhole(key: string, { gso_size }: Packet, { copies, missing, coun
   const path = 'packet.segment_size'
   throw new InkevError(
     'INKEV_ERR_SCHEMA',
-    `${path}: ${inWords(key)} copies the train, of which no copy can be traced`,
+    `${path}: ${copierInWords(key)} copies the train, of which no copy can be traced`,
     path,
     'Trace one of its segments.'
   )
+}
+
+function copierInWords(key: string): string {
+  const segments = segmentKey('')
+  return key.startsWith(segments) ? `the segment of network ${key.slice(segments.length)}` : inWords(key)
 }
 
 const NO_ROOM = Object.keys(coreCounters).indexOf('no_room')
