@@ -10,7 +10,7 @@ import { type Planned, plan as planState, requestBody, withDefaults } from './pl
 import { hostsOf, type Operation, type Resource, TIMEOUTS } from './resource'
 import type { Attributes } from './schema'
 import { settled } from './settled'
-import { isMembers, isWhollyKnown, type Members, UNKNOWN, type Value, withoutUnknown } from './value'
+import { isEqual, isMembers, isWhollyKnown, type Members, UNKNOWN, type Value, withoutUnknown } from './value'
 import { complete, type Path } from './walk'
 import { judgeAlone, type Session, type World } from './world'
 
@@ -67,7 +67,7 @@ export async function plan(resource: Resource, request: PlanRequest, world: Worl
   }
   if (prior) planned.replace.push(...(resource.replaces?.(planned.state, prior) ?? []))
   if (prior) world.forget(resource.rest, String(prior.name))
-  const diagnostics = await planDiagnostics(resource, planned, config, world, signal)
+  const diagnostics = await planDiagnostics(resource, planned, { config, prior }, world, signal)
   return { ...planned, replace: inOrder(planned.replace), identity: identityOf(resource, planned.state), private: kept, diagnostics }
 }
 
@@ -85,7 +85,7 @@ function inOrder(paths: Path[]): Path[] {
 async function planDiagnostics(
   resource: Resource,
   { state }: Planned,
-  config: Members,
+  { config, prior }: { config: Members; prior: Members | null },
   world: World,
   signal: AbortSignal
 ): Promise<Diagnostic[]> {
@@ -99,7 +99,10 @@ async function planDiagnostics(
     const problems = resource.problems?.(state, world) ?? []
     const body = { ...requestBody(resource.fields, state, config), ...resource.content?.(state) }
     const name = typeof state.name === 'string' ? state.name : firstOf(resource.names?.(state))
-    if (name !== undefined && isWhollyKnown(body)) world.intend(resource.rest, { name, hosts, body }, met)
+    if (name === undefined || !isWhollyKnown(body)) return problems.map(problemDiagnostic)
+    // What was uploaded once stays, even where the host would take it no more.
+    if (resource.content && isEqual(state, prior)) world.note(resource.rest, { name, hosts, body })
+    else world.intend(resource.rest, { name, hosts, body }, met)
     return problems.map(problemDiagnostic)
   } catch (error) {
     return errorDiagnostics(error, resource.attributes)

@@ -67,7 +67,13 @@ export class World {
   }
 
   /** Notes what one object is to become, and judges it beside all others of this run by the rules of its hosts’ agents. Throws AgentError. */
-  intend(rest: ResourceType, asked: Intent, met: readonly Host[] = []): void {
+  intend(rest: ResourceType, intent: Intent, met: readonly Host[] = []): void {
+    this.note(rest, intent)
+    for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!, met.find(({ name }) => name === host)?.programs)
+  }
+
+  /** Notes what one object is to become, for the others to be judged by. */
+  note(rest: ResourceType, asked: Intent): void {
     const intent = rest === 'ports' ? withMac(asked) : asked
     this.forget(rest, intent.name)
     this.#intents.set(`${rest}/${intent.name}`, intent)
@@ -75,7 +81,6 @@ export class World {
     for (const [host, plans] of this.#plans)
       if (intent.hosts.includes(host)) plans[rest].set(intent.name, intent.body)
       else for (const { name, body } of endpoints) plans.endpoints.set(name, body)
-    for (const host of intent.hosts) judge(host, rest, intent.name, this.#plans.get(host)!, met.find(({ name }) => name === host)?.programs)
   }
 
   forget(rest: ResourceType, name: string): void {

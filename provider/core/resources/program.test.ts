@@ -4,10 +4,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DEFAULT_POLICY } from '@inkev/bpf/catalogue/policy'
 import { compileProgram, TEMPLATE, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Agent } from '../agent'
 import { Refusal } from '../diagnostics'
-import { UNKNOWN } from '../value'
+import { plan } from '../lifecycle'
+import { type Members, UNKNOWN } from '../value'
+import { World } from '../world'
 import { program } from './program'
 
 const elf = compileProgram(TEMPLATE)
@@ -65,6 +69,22 @@ describe('the file of a program', () => {
     expect(refused(() => program.content!({ path, sha256: '0'.repeat(64) }))).toMatchObject({
       detail: expect.stringContaining('has changed since this plan was made')
     })
+  })
+
+  test('is judged by the policy of each host where it is new there, and stays where it is', async () => {
+    const { sha256 } = uploadOf(elf)
+    const host = async () => ({ name: 'edge-1', programs: { ...DEFAULT_POLICY, uploads: false } })
+    const agents = new Map([['edge-1', { within: () => ({ host }) } as unknown as Agent]])
+    const config = { name: 'own', path: file('kept.bpf.o', elf), hosts: ['edge-1'], sha256: null, signature: null, timeouts: null }
+    const told = async (prior: Members | null) => {
+      const request = { config, prior, proposed: { ...config, sha256: prior ? sha256 : null }, identity: null, private: { etags: {} } }
+      return (await plan(program, request, new World(agents), AbortSignal.timeout(10_000))).diagnostics
+    }
+    expect(await told(null)).toEqual([
+      expect.objectContaining({ path: [{ attribute: 'path' }], detail: expect.stringContaining('takes no programs') })
+    ])
+    expect(await told({ ...config, sha256 })).toEqual([])
+    expect(await told({ ...config, sha256: '0'.repeat(64) })).toHaveLength(1)
   })
 
   test('is nothing that a state holds', () => {
