@@ -232,13 +232,16 @@ func (tf terraform) succeed(diagnostics []*tfprotov6.Diagnostic) {
 	}
 }
 
+// What a test waits for at most, on a busy machine too.
+const patience = 10 * time.Second
+
 // eventually waits for what other processes bring about.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if holds() {
 			return
 		}
 	}
-	t.Fatalf("not within %s: %s", limit, what)
+	t.Fatalf("not within %s: %s", patience, what)
 }

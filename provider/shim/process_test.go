@@ -184,7 +184,7 @@ func TestShutdownLeavesNoProcessAndNoFile(t *testing.T) {
 	plugin := startPlugin(t, nil)
 	core := plugin.startCore()
 	plugin.shutDown()
-	eventually(t, 1500*time.Millisecond, "shim and core end after Shutdown", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
+	eventually(t, "shim and core end after Shutdown", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestShutdownKillsACoreThatHangs(t *testing.T) {
@@ -192,21 +192,21 @@ func TestShutdownKillsACoreThatHangs(t *testing.T) {
 	core := plugin.startCore()
 	syscall.Kill(core, syscall.SIGSTOP)
 	plugin.shutDown()
-	eventually(t, 3*time.Second, "a stopped core is killed", func() bool { return isGone(plugin.pid) && isGone(core) })
+	eventually(t, "a stopped core is killed", func() bool { return isGone(plugin.pid) && isGone(core) })
 }
 
 func TestTerminationLeavesNoProcessAndNoFile(t *testing.T) {
 	plugin := startPlugin(t, nil)
 	core := plugin.startCore()
 	syscall.Kill(plugin.pid, syscall.SIGTERM)
-	eventually(t, 1500*time.Millisecond, "shim and core end at SIGTERM", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
+	eventually(t, "shim and core end at SIGTERM", func() bool { return isGone(plugin.pid) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestAKilledShimLeavesNoCore(t *testing.T) {
 	plugin := startPlugin(t, nil)
 	core := plugin.startCore()
 	syscall.Kill(plugin.pid, syscall.SIGKILL)
-	eventually(t, time.Second, "the core ends with the shim", func() bool { return isGone(core) })
+	eventually(t, "the core ends with the shim", func() bool { return isGone(core) })
 }
 
 func TestAKilledTerraformLeavesNoProviderAndNoFile(t *testing.T) {
@@ -216,7 +216,7 @@ func TestAKilledTerraformLeavesNoProviderAndNoFile(t *testing.T) {
 	plugin.pid = shim
 	core := plugin.startCore()
 	syscall.Kill(parent.pid, syscall.SIGKILL)
-	eventually(t, 1500*time.Millisecond, "shim and core end with Terraform", func() bool { return isGone(shim) && isGone(core) && plugin.leavesNothing() })
+	eventually(t, "shim and core end with Terraform", func() bool { return isGone(shim) && isGone(core) && plugin.leavesNothing() })
 }
 
 func TestCtrlCEndsNeitherShimNorCore(t *testing.T) {
@@ -256,5 +256,5 @@ func TestTheTemporaryFolderMayBeUnusable(t *testing.T) {
 	plugin := startPlugin(t, []string{"TMPDIR=/nonexistent"})
 	plugin.startCore()
 	plugin.shutDown()
-	eventually(t, 1500*time.Millisecond, "the provider ends", func() bool { return isGone(plugin.pid) })
+	eventually(t, "the provider ends", func() bool { return isGone(plugin.pid) })
 }

@@ -58,11 +58,11 @@ afterAll(() => {
   for (const host of hosts ?? []) host.close()
 })
 
-/** How a connection, and a datagram, to each address and port end within a second. */
+/** How a connection, and a datagram, to each address and port end within seconds. */
 const ASK = `import errno, json, socket, sys
 def ask(kind, address, port):
     with socket.socket(socket.AF_INET6 if ':' in address else socket.AF_INET, kind) as s:
-        s.settimeout(1)
+        s.settimeout(3)
         try:
             s.connect((address, port))
             s.send(b'?')
