@@ -39,7 +39,7 @@ describe('across two hosts', () => {
   })
 
   test('a network that no port declares is active where the router leads to it', async () => {
-    expect(await statusOf(edge1, 'networks/db')).toEqual({ state: 'active' })
+    expect(await statusOf(edge1, 'networks/db')).toMatchObject({ state: 'active' })
   })
 
   test('a packet as large as the network carries crosses, and a larger one is told so', async () => {

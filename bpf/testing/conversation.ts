@@ -26,7 +26,7 @@ while True: threading.Thread(target=echo, args=(stream.accept()[0],), daemon=Tru
 
 /** For each address that it reads, the conversations that failed, and how. */
 const CLIENT = `import json, os, socket, struct, sys, threading
-LIMIT = 1
+LIMIT = 3
 BULK = os.urandom(1 << 20)
 def family(address): return socket.AF_INET6 if ':' in address else socket.AF_INET
 def listen(s, length):

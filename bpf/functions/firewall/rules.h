@@ -4,6 +4,7 @@
 
 #include "firewall.gen.h"
 #include "packet.h"
+#include "generation.h"
 
 /*
  * Rules that look at the same bits of a packet are of one shape. The packet, masked by the shape,
@@ -58,13 +59,6 @@ struct hits {
 #define SEARCH_MAX (1 << 20)
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1); /* firewall.ts says how many */
@@ -109,14 +103,6 @@ struct search {
 	struct rule_key key;
 	struct rule best; /* so far */
 };
-
-/* The rules in force: 0 before the first. */
-static __always_inline __u32 read_generation(void)
-{
-	__u32 zero = 0, *current = bpf_map_lookup_elem(&generation, &zero);
-
-	return current ? *(volatile __u32 *)current : 0;
-}
 
 static __always_inline __be64 leading_bits(__be64 half, __u32 length)
 {

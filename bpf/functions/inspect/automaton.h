@@ -88,18 +88,6 @@ struct {
 	__type(value, struct search);
 } searches SEC(".maps");
 
-/*
- * The generation in force; 0 before the first. Only the first entry is used. It has as many as
- * `states` so that states of another size come with a generation of their own: the program that
- * runs until then keeps both.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 512); /* image.ts says how many */
-	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
-
 /* In how many packets each pattern was found, by its id. Entries appear with the first hit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);

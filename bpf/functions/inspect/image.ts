@@ -90,7 +90,10 @@ export function inspectImage(config: Config, { generation }: { generation: numbe
   }
 }
 
-/** The maps hold two generations while one takes the place of the other. */
+/**
+ * The maps hold two generations while one takes the place of the other. `generation` has as many entries as `states`, though only the first counts, so
+ * that states of another size come with a generation of their own: the program that runs until then keeps both.
+ */
 export function inspectSizes(config: Config): Record<string, number> {
   const states = 2 * statesOf(config)
   const follows = Object.values(config.rules).some(({ follow }) => follow)

@@ -4,6 +4,7 @@
 
 #include "graph.h"
 #include "packet.h"
+#include "generation.h"
 #include "flows.h"
 #include "automaton.h"
 #include "names.h"
@@ -13,14 +14,6 @@ enum verdict {
 	PASS = NOTHING,
 	BROKEN = -2,
 };
-
-/* The rules and patterns in force: 0 before the first. */
-static __always_inline __u32 read_generation(void)
-{
-	__u32 zero = 0, *current = bpf_map_lookup_elem(&generation, &zero);
-
-	return current ? *(volatile __u32 *)current : 0;
-}
 
 static __always_inline const struct search *lookup_search(__u32 number)
 {

@@ -6,6 +6,7 @@
 #include "load_balancer.gen.h"
 #include "graph.h"
 #include "packet.h"
+#include "generation.h"
 
 /* Slots of a service's table, and how many of them are in one record of `slots`: maglev.ts,
  * image.ts. */
@@ -114,22 +115,6 @@ struct {
 	__type(key, struct backend_key);
 	__type(value, struct backend);
 } backends SEC(".maps");
-
-/* Counts the changes of all of these. A session of an earlier one asks whether its backend is still
- * there. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
-
-static __always_inline __u32 read_generation(void)
-{
-	__u32 zero = 0, *current = bpf_map_lookup_elem(&generation, &zero);
-
-	return current ? *(volatile __u32 *)current : 0;
-}
 
 static __always_inline const struct virtual_address *lookup_virtual(const ip_t *address)
 {

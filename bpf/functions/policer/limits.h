@@ -4,6 +4,7 @@
 
 #include "policer.gen.h"
 #include "packet.h"
+#include "generation.h"
 #include "traffic_class.h"
 
 /* Buckets count time in ticks: so fine that the cost of the smallest packet is exact to 1 % at
@@ -34,13 +35,6 @@ struct limit {
 #define CLASSES	   65
 #define DIRECTIONS 2
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} generation SEC(".maps");
-
 /*
  * Two banks, of which that of the generation counts. A change fills the other bank, writes the
  * generation's number, and clears the old one.
@@ -51,14 +45,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct limit);
 } limits SEC(".maps");
-
-/* The limits in force: 0 before the first. */
-static __always_inline __u32 read_generation(void)
-{
-	__u32 zero = 0, *current = bpf_map_lookup_elem(&generation, &zero);
-
-	return current ? *(volatile __u32 *)current : 0;
-}
 
 static __always_inline bool read_limit(__u32 bank, __u32 class, struct limit *limit)
 {
