@@ -60,7 +60,8 @@ static __always_inline bool learn_fragment(const struct fragment_key *key,
 {
 	first->since = bpf_ktime_get_coarse_ns();
 	first->length = packet->l3 + packet->length - packet->l4;
-	return !bpf_map_update_elem(&fragments, key, first, BPF_ANY);
+	bpf_map_update_elem(&fragments, key, first, BPF_ANY);
+	return bpf_map_lookup_elem(&fragments, key); /* as store_session() has it */
 }
 
 /* The first fragment that a later one follows; NULL if it is not known, or is overlapped. */

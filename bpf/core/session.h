@@ -230,7 +230,8 @@ static __always_inline struct session *lookup_session(const struct packet *packe
 /*
  * Puts a new session in the place of whatever stands under the packet's key: over it, as ends that
  * use their ports again find their last session there, and in giving out places the table touches
- * memory that is in no cache.
+ * memory that is in no cache. A new one is looked up at once: a full table gives up first what
+ * nobody has looked up, and that would be the flows whose answers are still to come.
  */
 static __always_inline bool store_session(const struct packet *packet, const union session_key *key,
 					  const struct session *session)
@@ -242,8 +243,10 @@ static __always_inline bool store_session(const struct packet *packet, const uni
 		return true;
 	}
 	if (packet->family == 4)
-		return !bpf_map_update_elem(&sessions4, &key->v4, session, BPF_ANY);
-	return !bpf_map_update_elem(&sessions6, &key->v6, session, BPF_ANY);
+		bpf_map_update_elem(&sessions4, &key->v4, session, BPF_ANY);
+	else
+		bpf_map_update_elem(&sessions6, &key->v6, session, BPF_ANY);
+	return lookup_session(packet, key);
 }
 
 static __always_inline void forget_session(const struct packet *packet,

@@ -102,13 +102,13 @@ static __always_inline bool is_held(const struct nat_config *config, __u32 famil
 		time_t_ns now = bpf_ktime_get_coarse_ns(), since;                                 \
 		struct claim##family_ fresh = {.since = now, .session = key->v##family_}, *found; \
 		union session_key owner = {};                                                     \
+		bool taken = !bpf_map_update_elem(&claims##family_, &claim->v##family_, &fresh,   \
+						  BPF_NOEXIST);                                   \
                                                                                                   \
-		if (!bpf_map_update_elem(&claims##family_, &claim->v##family_, &fresh,            \
-					 BPF_NOEXIST))                                            \
-			return true;                                                              \
+		/* In any case, as store_session() has it. */                                     \
 		found = bpf_map_lookup_elem(&claims##family_, &claim->v##family_);                \
-		if (!found)                                                                       \
-			return false;                                                             \
+		if (taken || !found)                                                              \
+			return taken;                                                             \
 		if (equal_words(&found->session, &key->v##family_, sizeof(found->session)))       \
 			return true;                                                              \
 		since = found->since;                                                             \
@@ -149,12 +149,14 @@ static __always_inline bool add_session(const struct nat_config *config,
 	struct session *found;
 	time_t_ns since;
 
-	if (packet->family == 4 ? !bpf_map_update_elem(&sessions4, &key->v4, fresh, BPF_NOEXIST)
-				: !bpf_map_update_elem(&sessions6, &key->v6, fresh, BPF_NOEXIST))
-		return true;
+	bool added = packet->family == 4
+			     ? !bpf_map_update_elem(&sessions4, &key->v4, fresh, BPF_NOEXIST)
+			     : !bpf_map_update_elem(&sessions6, &key->v6, fresh, BPF_NOEXIST);
+
+	/* In any case, as store_session() has it. */
 	found = lookup_session(packet, key);
-	if (!found)
-		return false;
+	if (added || !found)
+		return added;
 	since = found->last_seen;
 	if (!is_forgotten(config, found, packet->protocol, fresh->last_seen) ||
 	    __sync_val_compare_and_swap(&found->last_seen, since, fresh->last_seen) != since)
