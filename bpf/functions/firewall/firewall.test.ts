@@ -51,8 +51,8 @@ each('a full table of sessions over IPv%i', family => {
     for (const { key } of t.firewall.table(`sessions${family}`).entries())
       t.udp('inside', { sport: (key as { local_port: number }).local_port, dport: 53 })
     many(8192, 10_240)
-    /* One in a hundred, as the kernel keeps its lists roughly. Without care it is one in ten. */
-    expect(unanswered.length).toBeLessThan(20)
+    /* Of 8,192: the kernel keeps its lists roughly, and without care twice to six times as many are lost. */
+    expect(unanswered.length).toBeLessThan(80)
   })
 })
 

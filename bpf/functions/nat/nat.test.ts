@@ -85,8 +85,8 @@ describe.each(FAMILIES)('IPv%i', family => {
     for (const { key } of tested.table(`sessions${family}`).entries())
       out(tested, udp(local, remote, (key as { local_port: number }).local_port, 53))
     many(30_000, 32_048)
-    /* One in a hundred, as the kernel keeps its lists roughly. Without care it is one in ten. */
-    expect(unanswered.length).toBeLessThan(20)
+    /* Of 8,192: the kernel keeps its lists roughly, and without care twice to six times as many are lost. */
+    expect(unanswered.length).toBeLessThan(80)
   })
 
   test('a port that another has, or that is not among those allowed, is replaced by a free one', async () => {
