@@ -2,7 +2,7 @@
 // Traffic between workloads, by the tools that a user would reach for: ping, HTTP, iperf3.
 
 import type { Namespace } from './namespace'
-import type { RunningProgram } from './process'
+import { type RunningProgram, until } from './process'
 
 /** Milliseconds between the packets of a ping that watches for losses. */
 const PING_INTERVAL_MS = 10
@@ -57,10 +57,13 @@ const ECHO_CLIENT = `
     console.log('connected')
     setInterval(() => socket.write(Buffer.alloc(1000)), 2)
   })
-  socket.on('data', bytes => { back += bytes.length })
+  socket.on('data', bytes => console.log('back', back += bytes.length))
   socket.on('error', ({ code }) => { ended = code })
   socket.on('close', () => { ended ||= 'closed' })
   process.on('SIGINT', () => { console.log(JSON.stringify({ back, ended })); process.exit() })`
+
+/** What is under way while an end moves is less. */
+const MANY_BYTES = 50_000
 
 /** One TCP connection, on which bytes go there and come back until it is stopped. */
 export class SteadyConnection {
@@ -76,6 +79,22 @@ export class SteadyConnection {
     const client = from.start(['node', '-e', ECHO_CLIENT, address, String(port)])
     await client.says('connected')
     return new SteadyConnection(server, client)
+  }
+
+  /** Of the server, whose namespace is the connection's other end wherever it is moved. */
+  get serverPid(): number {
+    return this.server.pid
+  }
+
+  /** Waits until it has gone on for a while. */
+  async goesOn(): Promise<void> {
+    const back = () => Number(/back (\d+)\n[^\n]*$/.exec(this.client.stdout)?.[1] ?? 0)
+    const before = back()
+    await until(
+      () => back() >= before + MANY_BYTES,
+      15_000,
+      () => `no more than ${back()} bytes came back: ${this.client.stdout.slice(-200)}${this.client.stderr}`
+    )
   }
 
   /** Stops, and answers how many bytes have come back, and how the connection ended before if it did. */

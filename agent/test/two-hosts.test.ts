@@ -5,8 +5,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Host } from '@inkev/acceptance/lab/host'
 import { Lab } from '@inkev/acceptance/lab/lab'
-import { type RunningProgram, until } from '@inkev/acceptance/lab/process'
-import { FLOWING, throughput } from '@inkev/acceptance/lab/traffic'
+import { FLOWING, SteadyConnection, throughput } from '@inkev/acceptance/lab/traffic'
 import { compileProgram, uploadOf } from '@inkev/bpf/testing/program'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { packetsLost, place, port, put, remove, routeAcross, statusOf } from './client'
@@ -97,64 +96,43 @@ describe('across two hosts', () => {
   })
 })
 
-const ECHO = `require('node:net').createServer(socket => socket.pipe(socket)).listen(5432, '::', () => console.log('listening'))`
-/** Says a byte every 10 ms, and how many have come back; ends with its connection. */
-const SPEAKER = `
-  let heard = 0
-  const socket = require('node:net').connect(5432, process.argv[1], () => setInterval(() => socket.write('.'), 10))
-  socket.on('data', data => console.log('heard', heard += data.length)).on('error', console.error).on('close', () => process.exit(1))`
-/** What is under way when a workload moves is less. */
-const MANY_BYTES = 50
-
-/** Waits until all connections have gone on for a while. */
-async function goOn(connections: RunningProgram[]): Promise<void> {
-  const heard = ({ stdout }: RunningProgram) => Number(/heard (\d+)\n[^\n]*$/.exec(stdout)?.[1] ?? 0)
-  const before = connections.map(heard)
-  await until(
-    () => connections.every((connection, n) => heard(connection) >= before[n]! + MANY_BYTES),
-    15_000,
-    () => connections.map(({ stdout, stderr }) => `${stdout.slice(-200)}${stderr}`).join('\n')
-  )
-}
-
 describe('TCP through a firewall and the router goes on', () => {
   const mac = '02:00:00:00:77:01'
   const client = { ...port('web', 'web1', 11), chain: ['clients'] }
-  let server: RunningProgram
-  let connections: RunningProgram[]
+  let connections: SteadyConnection[]
+  const goOn = () => Promise.all(connections.map(connection => connection.goesOn()))
 
   beforeAll(async () => {
-    const rules = { out: { direction: 'egress', protocol: 'tcp', ports: '5432', action: 'allow' } }
+    const rules = { out: { direction: 'egress', protocol: 'tcp', ports: '5432-5433', action: 'allow' } }
     await put(edge1, 'functions/clients', { firewall: { default_ingress: 'deny', default_egress: 'deny', rules } })
     await put(edge1, 'ports/web1', client)
     await place(edge2, edge1, 'db1', port('db', 'db1', 11))
-    server = edge2.workload('db1').start(['node', '-e', ECHO])
-    await server.says('listening')
-    connections = ['10.0.2.11', 'fd00:2::11'].map(address => edge1.workload('web1').start(['node', '-e', SPEAKER, address]))
-    await goOn(connections)
+    const [from, to] = [edge1.workload('web1'), edge2.workload('db1')]
+    connections = await Promise.all(['10.0.2.11', 'fd00:2::11'].map((address, n) => SteadyConnection.start(from, to, address, 5432 + n)))
+    await goOn()
   })
 
   afterAll(async () => {
-    for (const program of [server, ...(connections ?? [])]) await program?.stop()
+    for (const connection of connections ?? []) await connection.stop()
   })
 
   test('when the MAC of its server changes', async () => {
     await place(edge2, edge1, 'db1', { ...port('db', 'db1', 11), mac })
     expect(await edge2.workload('db1').run(['ip', 'link', 'show', 'eth0'])).toContain(mac)
-    await goOn(connections)
+    await goOn()
   })
 
   test('when the MAC of its client changes', async () => {
     await place(edge1, edge2, 'web1', { ...client, mac: '02:00:00:00:77:02' })
-    await goOn(connections)
+    await goOn()
   })
 
   test('when its server moves to another host with all that it remembers, and gets another MAC', async () => {
-    await edge1.run(['ip', 'netns', 'attach', 'db1', String(server.pid)])
+    await edge1.run(['ip', 'netns', 'attach', 'db1', String(connections[0]!.serverPid)])
     await remove(edge2, 'ports/db1')
     await remove(edge1, 'endpoints/db.db1')
     await place(edge1, edge2, 'db1', { ...port('db', 'db1', 11), create_netns: false })
     expect(await edge1.workload('db1').run(['ip', 'link', 'show', 'eth0'])).not.toContain(mac)
-    await goOn(connections)
+    await goOn()
   })
 })

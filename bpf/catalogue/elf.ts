@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads of an ELF object what the catalogue needs: sections by name, and the names of its programs.
 
+import { createHash } from 'node:crypto'
+
 /** A relocatable ELF64 object of this machine's byte order, as clang makes it for BPF. */
 export interface Elf {
   section(name: string): Buffer | undefined
@@ -103,4 +105,9 @@ function functionsOf(symbols: Symbol[], sections: Section[]): Elf['functions'] {
 /** The string that begins at an offset and ends with a zero byte. */
 export function textAt(strings: Buffer, offset: number): string {
   return strings.toString('utf8', offset, strings.indexOf(0, offset))
+}
+
+/** What an object is known by: the SHA-256 of its ELF, in hex, as everybody's tools tell it. */
+export function sha256Of(elf: Uint8Array): string {
+  return createHash('sha256').update(elf).digest('hex')
 }

@@ -2,10 +2,10 @@
 // Compiles programs as their users do: with clang alone, and the headers that stand alone.
 
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sha256Of } from '../catalogue/elf'
 
 const BPF = join(__dirname, '..')
 /** Where it was compiled is no part of the result. */
@@ -35,5 +35,5 @@ export function compileProgram(source: string, ...flags: string[]): Buffer {
 }
 
 export function uploadOf(elf: Buffer): Upload {
-  return { sha256: createHash('sha256').update(elf).digest('hex'), elf: elf.toString('base64') }
+  return { sha256: sha256Of(elf), elf: elf.toString('base64') }
 }

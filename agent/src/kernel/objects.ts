@@ -5,9 +5,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type MapSpec, type ObjectSpec, readObject } from '@inkev/bpf/catalogue/btf'
 import type { CodeObject, FunctionKind } from '@inkev/bpf/catalogue/define'
+import { sha256Of } from '@inkev/bpf/catalogue/elf'
 import { layoutText } from '@inkev/bpf/catalogue/layout'
 import { InkevError } from '../../api/errors'
-import { digestOf, sha256 } from '../plan/digest'
+import { digestOf } from '../plan/digest'
 
 export interface CompiledObject {
   name: string
@@ -58,7 +59,7 @@ export class Objects {
   private read(name: string): CompiledObject {
     try {
       const elf = readFileSync(this.path(name))
-      return { name, main: name, elf, spec: readObject(elf), digest: sha256(elf) }
+      return { name, main: name, elf, spec: readObject(elf), digest: sha256Of(elf) }
     } catch (error) {
       throw unusable(this.path(name), (error as Error).message, error)
     }
@@ -70,7 +71,7 @@ export class Objects {
 }
 
 function compiledOf({ name, main, elf, spec }: CodeObject): CompiledObject {
-  return { name, main, elf: Buffer.from(elf), spec, digest: sha256(elf) }
+  return { name, main, elf: Buffer.from(elf), spec, digest: sha256Of(elf) }
 }
 
 function unusable(path: string, reason: string, cause?: unknown): InkevError {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which uploads a host takes: its policy, whose signature it trusts, and what the bytes are.
 
-import { createHash } from 'node:crypto'
+import { sha256Of } from '@inkev/bpf/catalogue/elf'
 import { type ProgramPolicy, policyFault } from '@inkev/bpf/catalogue/policy'
 import type { Program as ReadProgram } from '@inkev/bpf/catalogue/program'
 import { type ErrorCode, InkevError } from '../../api/errors'
@@ -19,7 +19,7 @@ export function requireAllowed(policy: ProgramPolicy, name: string, program: Pro
       `the ELF of program ${name} has ${bytes.length} bytes, and at most ${policy.max_elf_bytes} are allowed`
     )
   requireSignature(policy, name, program, bytes)
-  const digest = createHash('sha256').update(bytes).digest('hex')
+  const digest = sha256Of(bytes)
   if (digest !== program.sha256)
     refuse('INKEV_ERR_PROGRAM', 'sha256', `the ELF of program ${name} has the SHA-256 ${digest}`, 'Upload both anew.')
   const read = readOrRefuse(program)

@@ -3,11 +3,6 @@
 
 import { createHash } from 'node:crypto'
 
-/** As everybody's tools tell it, in hex. */
-export function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
-}
-
 const SHA256_LENGTH = 64
 
 /** Names what runs: code, by its SHA-256, and all that was set in it. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // inkev_program: an eBPF object of the user's own, uploaded to all its hosts. Its file is read where Terraform runs.
 
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { sha256Of } from '@inkev/bpf/catalogue/elf'
 import { name, path } from '@inkev/bpf/catalogue/fields'
 import { readProgram } from '@inkev/bpf/catalogue/program'
 import { problemDiagnostic, Refusal } from '../diagnostics'
@@ -25,13 +25,13 @@ export const program = defineResource({
   reflect: reflectHosts,
 
   compute({ path }): Members {
-    return typeof path === 'string' ? { sha256: digestOf(readElf(path)) } : {}
+    return typeof path === 'string' ? { sha256: sha256Of(readElf(path)) } : {}
   },
 
   content({ path, sha256 }): Members {
     if (typeof path !== 'string' || typeof sha256 !== 'string') return { sha256: UNKNOWN }
     const elf = readElf(path)
-    if (digestOf(elf) !== sha256) throw refusal(`${path} has changed since this plan was made`, 'Plan again.')
+    if (sha256Of(elf) !== sha256) throw refusal(`${path} has changed since this plan was made`, 'Plan again.')
     return { sha256, elf: elf.toString('base64') }
   }
 })
@@ -55,10 +55,6 @@ function readFile(path: string): Buffer {
   } catch (error) {
     throw refusal(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, 'Compile it first, or correct the path.')
   }
-}
-
-function digestOf(elf: Buffer): string {
-  return createHash('sha256').update(elf).digest('hex')
 }
 
 function refusal(message: string, hint: string): Refusal {
